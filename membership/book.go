@@ -1,0 +1,158 @@
+package membership
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// Entry is one candidate in the book.
+type Entry struct {
+	Record
+	Raw     []byte // the signed record as it travels
+	Expires time.Time
+	// Doubted says that gossip or our own eyes think the node gone. It is asked
+	// last, and kept: a rumour removes nobody.
+	Doubted bool
+
+	failures int
+	noDial   time.Time // not dialled again before
+}
+
+// Book is the candidate book: at most MaxBook signed records, newest of each
+// node, in the order of their IDs. It has one owner.
+type Book struct {
+	self    NodeID
+	entries []*Entry // sorted by Node
+}
+
+// NewBook returns an empty book that refuses records about self.
+func NewBook(self NodeID) *Book { return &Book{self: self} }
+
+func (b *Book) find(id NodeID) (int, bool) {
+	return slices.BinarySearchFunc(b.entries, id, func(e *Entry, id NodeID) int {
+		return bytes.Compare(e.Node[:], id[:])
+	})
+}
+
+// Add takes a signed record. It reports whether the book changed; an error means
+// that the bytes are not a valid record, which is its bearer's fault.
+func (b *Book) Add(now time.Time, raw []byte) (changed bool, err error) {
+	rec, _, _, err := parseRecord(raw)
+	if err != nil {
+		return false, err
+	}
+	if rec.Node == b.self {
+		return false, nil
+	}
+	i, known := b.find(rec.Node)
+	if known && rec.Seq <= b.entries[i].Seq {
+		return false, nil // stale or the same: not worth a signature check
+	}
+	if rec, err = OpenRecord(raw); err != nil {
+		return false, err
+	}
+	e := &Entry{Record: rec, Raw: bytes.Clone(raw), Expires: now.Add(rec.TTL)}
+	if known {
+		e.failures, e.noDial = b.entries[i].failures, b.entries[i].noDial
+		b.entries[i] = e
+		return true, nil
+	}
+	if len(b.entries) >= MaxBook && !b.makeRoom(now) {
+		return false, nil
+	}
+	i, _ = b.find(rec.Node)
+	b.entries = slices.Insert(b.entries, i, e)
+	return true, nil
+}
+
+func (b *Book) makeRoom(now time.Time) bool {
+	b.Expire(now)
+	if len(b.entries) < MaxBook {
+		return true
+	}
+	for i, e := range b.entries {
+		if e.Doubted {
+			b.entries = slices.Delete(b.entries, i, i+1)
+			return true
+		}
+	}
+	return false
+}
+
+// Expire removes what has outlived its TTL.
+func (b *Book) Expire(now time.Time) {
+	b.entries = slices.DeleteFunc(b.entries, func(e *Entry) bool { return !now.Before(e.Expires) })
+}
+
+// Get returns the entry of one node.
+func (b *Book) Get(id NodeID) (*Entry, bool) {
+	if i, ok := b.find(id); ok {
+		return b.entries[i], true
+	}
+	return nil, false
+}
+
+// All returns every entry in the order of the IDs. The slice is the book's own.
+func (b *Book) All() []*Entry { return b.entries }
+
+// Doubt marks a node as probably gone.
+func (b *Book) Doubt(id NodeID) {
+	if e, ok := b.Get(id); ok {
+		e.Doubted = true
+	}
+}
+
+// Confirm says that the node answered: doubts and failed dials are forgotten.
+func (b *Book) Confirm(id NodeID) {
+	if e, ok := b.Get(id); ok {
+		e.Doubted, e.failures, e.noDial = false, 0, time.Time{}
+	}
+}
+
+// DialFailed counts a failed dial; after MaxDialFailures in a row the node is
+// doubted and not dialled for DialBackoff.
+func (b *Book) DialFailed(now time.Time, id NodeID) {
+	e, ok := b.Get(id)
+	if !ok {
+		return
+	}
+	e.Doubted = true
+	if e.failures++; e.failures >= MaxDialFailures {
+		e.failures, e.noDial = 0, now.Add(DialBackoff)
+	}
+}
+
+// MayDial reports whether the node has an address and no back-off.
+func (e *Entry) MayDial(now time.Time) bool {
+	return len(e.Addrs) > 0 && !now.Before(e.noDial)
+}
+
+// Sample returns the raw records of up to most nodes that carry the stream, by
+// chance, the undoubted first, no longer than size bytes in all.
+func (b *Book) Sample(rnd *rand.Rand, id stripe.ID, most, size int) [][]byte {
+	var sure, doubted []*Entry
+	for _, e := range b.entries {
+		if _, ok := e.Carries(id); !ok {
+			continue
+		}
+		if e.Doubted {
+			doubted = append(doubted, e)
+		} else {
+			sure = append(sure, e)
+		}
+	}
+	rnd.Shuffle(len(sure), func(i, j int) { sure[i], sure[j] = sure[j], sure[i] })
+	var out [][]byte
+	for _, e := range append(sure, doubted...) {
+		if len(out) == most || size < len(e.Raw) {
+			break
+		}
+		size -= len(e.Raw)
+		out = append(out, e.Raw)
+	}
+	return out
+}

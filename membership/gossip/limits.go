@@ -1,0 +1,80 @@
+package gossip
+
+import "time"
+
+// Every bound of this package.
+const (
+	// MaxPacket is the longest packet, in bytes, sent or accepted: what fits a
+	// QUIC DATAGRAM on any path. A longer one is refused whole.
+	MaxPacket = 1150
+	// MaxParts is how many messages a packet may join. More are refused whole.
+	MaxParts = 16
+	// MaxNodes is how many nodes one exchange of state may name. In a bigger
+	// pool each side sends a random choice; an offer of more is refused.
+	MaxNodes = 512
+	// MaxExchange is how many bytes are read from one stream. A longer message
+	// is refused.
+	MaxExchange = 512 << 10
+	// MaxErrorText is how much of a remote error is kept, in bytes; one with
+	// more is refused.
+	MaxErrorText = 256
+	// MaxMembers is how many nodes may be known at once, living or recently
+	// dead. A newcomer over it is refused until somebody is forgotten.
+	MaxMembers = 2000
+	// MaxPerNetwork is how many of them one network (IPv4 /24, IPv6 /48) may
+	// hold, loopback exempt. Its next one is refused.
+	MaxPerNetwork = 64
+	// MaxPeers is for how many peers rates are kept. A new peer over it replaces
+	// one that was idle for PeerIdle; if there is none its messages are refused.
+	MaxPeers = 1024
+	// MaxStreams is how many streams opened by others are read at once; a
+	// further one is closed.
+	MaxStreams = 32
+	// MaxPeerStreams is how many of them one peer may have.
+	MaxPeerStreams = 2
+	// MaxJoin is how many addresses a Join contacts. Later ones are left out.
+	MaxJoin = 16
+	// MaxGoodbyes is how many members a leaver tells itself. The others suspect
+	// it for some seconds first.
+	MaxGoodbyes = 64
+	// MaxEvents is how many events wait for the host. When they are full a
+	// record is offered again at its next sighting; a rumour is lost.
+	MaxEvents = 1024
+	// MaxIncarnation bounds every incarnation number. One at or over it is refused.
+	MaxIncarnation = 1 << 31
+	// MaxLearned bounds the incarnation that we take from others as having been
+	// our own, in the LearnTime after a start or a join. A higher one is refused.
+	MaxLearned = 1 << 30
+)
+
+// The rates of one peer: per second, and how many at once. What is over them is
+// refused and not queued.
+const (
+	// RecordRate counts records that were not known already: each costs a
+	// signature check. The burst is the exchange of a join.
+	RecordRate, RecordBurst = 50, MaxNodes
+	// MessageRate counts messages in packets.
+	MessageRate, MessageBurst = 200, 400
+	// StreamRate counts streams opened towards us: an exchange answers a few
+	// bytes with up to MaxExchange.
+	StreamRate, StreamBurst = 0.5, 6
+)
+
+const (
+	// SlackRate and SlackBurst bound how far others can raise a node's
+	// incarnation: by SlackBurst, and SlackRate a second since we know it.
+	SlackRate, SlackBurst = 8, 64
+	// RefuteRate and RefuteBurst bound how far others can raise ours. They are
+	// lower, so that a node which is made to refute stays credible.
+	RefuteRate, RefuteBurst = 2, 16
+	// LearnTime is how long after a start or a join we believe others about the
+	// incarnation that we had before a restart.
+	LearnTime = 60 * time.Second
+	// ForgetAfter is how long a node is kept that memberlist does not hold.
+	ForgetAfter = 60 * time.Second
+	// PeerIdle is after how much silence a peer's rates may be forgotten.
+	PeerIdle = 60 * time.Second
+	// SpreadEvery is the shortest time between two of our records. Those set
+	// in between are replaced by the last.
+	SpreadEvery = time.Second
+)

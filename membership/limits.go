@@ -1,0 +1,23 @@
+package membership
+
+import "time"
+
+// Every bound of this package.
+const (
+	// MaxRecord is the longest encoded record, in bytes; it must fit memberlist's
+	// 512 bytes of metadata. A longer one is refused.
+	MaxRecord = 512
+	// MaxAddrs is how many addresses a record may name.
+	MaxAddrs = 4
+	// MaxStreams is how many streams a record may list, and a node may carry.
+	MaxStreams = 4
+	// MaxTTL is how long a record may ask to be kept. A longer one is cut to it.
+	MaxTTL = 30 * time.Minute
+	// MaxBook is how many records the book keeps. When it is full the expired
+	// go, then the doubted; if there are none the newcomer is refused.
+	MaxBook = 2048
+	// MaxDialFailures is how many failed dials in a row remove a record.
+	MaxDialFailures = 2
+	// DialBackoff is how long nobody is dialled again after MaxDialFailures.
+	DialBackoff = 60 * time.Second
+)

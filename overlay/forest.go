@@ -1,0 +1,508 @@
+package overlay
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// Config says who a Forest belongs to and what it wants.
+type Config struct {
+	Self   membership.NodeID
+	Info   stripe.Info
+	Source bool // this participant is the root of all stripes
+	All    bool // wants every stripe (it plays); otherwise its home stripes only
+	Slots  int  // children of one stripe it may have in all
+	// Back is how far behind the newest block a newcomer wants to begin.
+	Back time.Duration
+}
+
+// Output is something a Forest wants done. The set is closed.
+type Output interface{ output() }
+
+// Send says Msg to To, who is connected.
+type Send struct {
+	To  membership.NodeID
+	Msg Message
+}
+
+// Dial connects to Peer, who is in the book.
+type Dial struct{ Peer membership.NodeID }
+
+// Feed begins to send a stripe to a child: from block From, or if Fresh from the
+// last random access block at least Back old. It replaces an earlier Feed.
+type Feed struct {
+	Child  membership.NodeID
+	Stripe int
+	From   uint64
+	Fresh  bool
+	Back   time.Duration
+}
+
+// Starve ends a Feed.
+type Starve struct {
+	Child  membership.NodeID
+	Stripe int
+}
+
+func (Send) output()   {}
+func (Dial) output()   {}
+func (Feed) output()   {}
+func (Starve) output() {}
+
+// Forest is one participant's place in the n trees of one stream. It has one
+// owner. Every method that is told something may leave Outputs for Take.
+type Forest struct {
+	cfg      Config
+	book     *membership.Book
+	rnd      *rand.Rand
+	peers    map[membership.NodeID]*peer // connected ones; never ranged over
+	branches []*branch
+	head     uint64 // newest block number seen on any stripe
+	headSeen bool
+	children int // of all stripes, without those asked to go
+	tidyAt   time.Time
+	dropHome time.Time // no home stripe is given up before
+	leaving  bool
+	ended    bool
+	out      []Output
+}
+
+type peer struct{ rtt, rttVar time.Duration }
+
+// branch is our place in one stripe's tree.
+type branch struct {
+	stripe int
+	home   bool // we may have children here
+	wanted bool // we want to be fed
+
+	parent membership.NodeID
+	path   []membership.ShortID // from the source to the parent, both included
+	search *search              // for a parent, or a better one
+	calm   time.Time            // no search before
+	rest   time.Duration        // how long the next failed search rests
+	shuns  []shun               // parents that failed here
+
+	last  uint64 // newest block number fed to us
+	got   bool
+	heard time.Time // when a shard last came, or the parent accepted
+	late  time.Time // since when another stripe is ahead; zero if none is
+
+	children []child
+}
+
+type child struct {
+	id       membership.NodeID
+	interior bool      // it feeds others in this stripe
+	evict    time.Time // it was asked to go and is starved then; zero if it may stay
+}
+
+type shun struct {
+	id    membership.NodeID
+	until time.Time
+}
+
+// New returns a Forest that knows its candidates from book, which it shares with
+// the rest of its participant.
+func New(now time.Time, cfg Config, book *membership.Book, rnd *rand.Rand) *Forest {
+	f := &Forest{cfg: cfg, book: book, rnd: rnd, peers: map[membership.NodeID]*peer{}}
+	for s := range cfg.Info.Layout.N() {
+		b := &branch{stripe: s, home: cfg.Source, wanted: cfg.All && !cfg.Source}
+		f.branches = append(f.branches, b)
+	}
+	f.tidyAt = now
+	f.Step(now)
+	return f
+}
+
+// Take returns what is to be done since the last call. The slice is reused.
+func (f *Forest) Take() []Output {
+	out := f.out
+	f.out = f.out[len(f.out):]
+	return out
+}
+
+func (f *Forest) send(to membership.NodeID, m Message) {
+	if _, up := f.peers[to]; up {
+		f.out = append(f.out, Send{To: to, Msg: m})
+	}
+}
+
+// Up says that a peer is connected.
+func (f *Forest) Up(now time.Time, id membership.NodeID) {
+	if f.peers[id] != nil {
+		return
+	}
+	f.peers[id] = &peer{}
+	for _, b := range f.branches {
+		if b.search != nil {
+			f.connected(now, b, id)
+		}
+	}
+}
+
+// Down says that a peer is gone, or could not be reached.
+func (f *Forest) Down(now time.Time, id membership.NodeID) {
+	delete(f.peers, id)
+	for _, b := range f.branches {
+		f.removeChild(b, id)
+		if b.search != nil {
+			b.search.answered(now, id)
+		}
+		if b.parent == id {
+			b.parent = membership.NodeID{}
+			b.shun(id, now)
+			f.seek(now, b, false)
+		}
+	}
+	f.Step(now)
+}
+
+// Measured tells the round-trip time to a peer, smoothed, and its variation
+// (RFC 9002, 5.3).
+func (f *Forest) Measured(id membership.NodeID, rtt, rttVar time.Duration) {
+	if p := f.peers[id]; p != nil {
+		p.rtt, p.rttVar = rtt, rttVar
+	}
+}
+
+// Heard takes a message about this stream from a connected peer.
+func (f *Forest) Heard(now time.Time, from membership.NodeID, m Message) {
+	b := f.branchOf(m)
+	if b == nil || f.peers[from] == nil {
+		return
+	}
+	switch m := m.(type) {
+	case *Subscribe:
+		f.admit(now, b, from, m)
+	case *Accept:
+		f.accepted(now, b, from, m.Path)
+	case *Refuse:
+		f.refused(now, b, from, m)
+	case *Leave:
+		f.removeChild(b, from)
+	case *Drop:
+		f.dropped(now, b, from, m)
+	case *Route:
+		f.rerouted(now, b, from, m.Path)
+	default:
+		panic(fmt.Sprintf("overlay: Forest heard %T", m))
+	}
+	f.Step(now)
+}
+
+func (f *Forest) branchOf(m Message) *branch {
+	var s int
+	switch m := m.(type) {
+	case *Subscribe:
+		s = m.Stripe
+	case *Accept:
+		s = m.Stripe
+	case *Refuse:
+		s = m.Stripe
+	case *Leave:
+		s = m.Stripe
+	case *Drop:
+		s = m.Stripe
+	case *Route:
+		s = m.Stripe
+	default:
+		panic(fmt.Sprintf("overlay: Forest heard %T", m))
+	}
+	if s >= len(f.branches) {
+		return nil
+	}
+	return f.branches[s]
+}
+
+// Got says that a checked shard of block number came on a stripe from a peer.
+// The source reports what it publishes in the same way.
+func (f *Forest) Got(now time.Time, s int, number uint64) {
+	b := f.branches[s]
+	b.heard = now
+	if !b.got || number > b.last {
+		b.last, b.got = number, true
+	}
+	b.rest = 0
+	if b.search != nil && b.search.replace && b.search.silent {
+		b.search = nil // it speaks again
+	}
+	if !f.headSeen || number > f.head {
+		f.head, f.headSeen = number, true
+		for _, other := range f.branches {
+			if other.late.IsZero() && (!other.got || other.last < f.head) {
+				other.late = now
+			}
+		}
+	}
+	b.late = time.Time{}
+	if b.last < f.head {
+		b.late = now
+	}
+}
+
+// End says that the last block of the epoch is known: silence is no fault now.
+func (f *Forest) End() { f.ended = true }
+
+// SetInfo takes a newer info of the same epoch and layout.
+func (f *Forest) SetInfo(info stripe.Info) { f.cfg.Info = info }
+
+// SetSlots changes how many children there may be. Those above it stay until
+// they leave.
+func (f *Forest) SetSlots(n int) { f.cfg.Slots = n }
+
+// Leave says goodbye: children are told who else feeds them and are fed for
+// farewell more, parents are left at the end of it. It returns when it is over.
+func (f *Forest) Leave(now time.Time) time.Time {
+	f.leaving = true
+	children := false
+	for _, b := range f.branches {
+		b.search = nil
+		children = children || len(b.children) > 0
+		for i := range b.children {
+			f.dismiss(now, b, &b.children[i], Leaving)
+		}
+	}
+	if !children {
+		f.Close()
+		return now
+	}
+	return now.Add(farewell)
+}
+
+// Close leaves all parents and children at once.
+func (f *Forest) Close() {
+	f.leaving = true
+	for _, b := range f.branches {
+		b.search = nil
+		f.leaveParent(b)
+		for len(b.children) > 0 {
+			f.removeChild(b, b.children[0].id)
+		}
+	}
+}
+
+func (f *Forest) leaveParent(b *branch) {
+	if b.parent.IsZero() {
+		return
+	}
+	f.send(b.parent, &Leave{Stream: f.cfg.Info.Stream, Stripe: b.stripe})
+	b.parent, b.path = membership.NodeID{}, nil
+}
+
+// Step does what is due at now.
+func (f *Forest) Step(now time.Time) {
+	if f.leaving {
+		return
+	}
+	for _, b := range f.branches {
+		f.evict(now, b)
+	}
+	if f.cfg.Source {
+		return
+	}
+	if !now.Before(f.tidyAt) {
+		f.tidyAt = now.Add(tidyEvery + time.Duration(f.rnd.Int64N(int64(tidyEvery)/2)))
+		f.reconsiderHomes(now)
+		f.tidy(now)
+	}
+	for _, b := range f.branches {
+		if !b.wanted || f.ended {
+			continue
+		}
+		if at, ok := f.watch(b); ok && !now.Before(at) {
+			f.suspect(now, b)
+		}
+		if b.search != nil {
+			f.advance(now, b)
+		}
+	}
+}
+
+// watch is when this stripe next needs a search, unless something comes or one
+// for that reason is under way.
+func (f *Forest) watch(b *branch) (time.Time, bool) {
+	switch {
+	case b.search != nil && (b.search.silent || !b.search.replace):
+		return time.Time{}, false
+	case b.parent.IsZero():
+		return b.calm, true
+	}
+	due := b.heard.Add(max(10*f.cfg.Info.BlockTime, stillMin))
+	if !b.late.IsZero() {
+		due = earlier(due, b.late.Add(f.patience(b)))
+	}
+	return later(due, b.calm), true
+}
+
+// suspect looks for another parent where there is none, or where it is silent.
+func (f *Forest) suspect(now time.Time, b *branch) {
+	if b.parent.IsZero() {
+		f.seek(now, b, false)
+		return
+	}
+	b.shun(b.parent, now)
+	b.search = &search{replace: true, silent: true, next: now}
+}
+
+// patience is how long a stripe may lag behind the others before its parent is
+// given up: max(3·T, 2·SRTT + 4·RTTVAR), and never less than silentMin.
+func (f *Forest) patience(b *branch) time.Duration {
+	p := max(3*f.cfg.Info.BlockTime, silentMin)
+	if q := f.peers[b.parent]; q != nil {
+		p = max(p, 2*q.rtt+4*q.rttVar)
+	}
+	return p
+}
+
+func (f *Forest) silent(now time.Time, b *branch) bool {
+	return !b.late.IsZero() && now.Sub(b.late) >= f.patience(b)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Deadline is when Step next has something to do.
+func (f *Forest) Deadline() (at time.Time, ok bool) {
+	sooner := func(t time.Time) {
+		if !ok || t.Before(at) {
+			at, ok = t, true
+		}
+	}
+	if f.leaving {
+		return at, false
+	}
+	for _, b := range f.branches {
+		for _, c := range b.children {
+			if !c.evict.IsZero() {
+				sooner(c.evict)
+			}
+		}
+		if !b.wanted || f.ended {
+			continue
+		}
+		if b.search != nil {
+			sooner(b.search.next)
+		}
+		if t, watched := f.watch(b); watched {
+			sooner(t)
+		}
+	}
+	if !f.cfg.Source {
+		sooner(f.tidyAt)
+	}
+	return at, ok
+}
+
+// BranchStatus is our place in one stripe.
+type BranchStatus struct {
+	Parent membership.NodeID // zero if there is none
+	Depth  int               // hops from the source; 0 for the source, or if there is no parent
+	Live   bool              // fed by a parent that is not late
+	Home   bool
+}
+
+// Branch tells our place in stripe s.
+func (f *Forest) Branch(now time.Time, s int) BranchStatus {
+	b := f.branches[s]
+	st := BranchStatus{Parent: b.parent, Home: b.home}
+	if f.cfg.Source {
+		st.Live = true
+	} else if !b.parent.IsZero() {
+		st.Depth = len(b.path)
+		st.Live = b.got && !f.silent(now, b)
+	}
+	return st
+}
+
+// Wants reports whether shards of stripe s are wanted, for us or our children.
+func (f *Forest) Wants(s int) bool {
+	return f.branches[s].wanted || len(f.branches[s].children) > 0
+}
+
+// Home reports whether stripe s is a home stripe or still has children.
+func (f *Forest) Home(s int) bool { return f.branches[s].home || len(f.branches[s].children) > 0 }
+
+// Children is the number of children of all stripes.
+func (f *Forest) Children() int { return f.children }
+
+// Parents returns who feeds us, each once, in the order of the stripes, with
+// the number of stripes taken from each.
+func (f *Forest) Parents() (ids []membership.NodeID, stripes []int) {
+	for _, b := range f.branches {
+		if b.parent.IsZero() {
+			continue
+		}
+		i := slices.Index(ids, b.parent)
+		if i < 0 {
+			ids, stripes = append(ids, b.parent), append(stripes, 0)
+			i = len(ids) - 1
+		}
+		stripes[i]++
+	}
+	return ids, stripes
+}
+
+// Uses reports whether the connection to a peer is needed.
+func (f *Forest) Uses(id membership.NodeID) bool {
+	for _, b := range f.branches {
+		if b.parent == id || b.search != nil && b.search.waitsFor(id) {
+			return true
+		}
+		for _, c := range b.children {
+			if c.id == id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Advert is what our record says of this stream.
+func (f *Forest) Advert() membership.Carried {
+	c := membership.Carried{
+		Stream: f.cfg.Info.Stream,
+		Epoch:  f.cfg.Info.Epoch,
+		Source: f.cfg.Source,
+	}
+	if f.leaving {
+		return c
+	}
+	c.Free = max(0, f.cfg.Slots-f.children)
+	for _, b := range f.branches {
+		if b.home {
+			c.Homes |= 1 << b.stripe
+			c.Depth = max(c.Depth, len(b.path))
+		}
+	}
+	return c
+}
+
+func (b *branch) shun(id membership.NodeID, now time.Time) {
+	b.shuns = slices.DeleteFunc(b.shuns, func(s shun) bool { return s.id == id || now.After(s.until) })
+	b.shuns = append(b.shuns, shun{id, now.Add(10 * time.Second)})
+}
+
+func (b *branch) shunned(id membership.NodeID, now time.Time) bool {
+	for _, s := range b.shuns {
+		if s.id == id && now.Before(s.until) {
+			return true
+		}
+	}
+	return false
+}

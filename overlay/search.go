@@ -1,0 +1,363 @@
+package overlay
+
+import (
+	"slices"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+)
+
+// search looks for a parent in one stripe. Candidates are asked one after the
+// other, the next as soon as one refuses or takes too long; the first to accept
+// is taken. A round that found nobody asks the source as a last resort, then
+// rests.
+type search struct {
+	replace   bool // a parent still feeds us meanwhile
+	silent    bool // because that parent went silent
+	tidy      bool // only to relieve the source: never ask it
+	stage     stage
+	queue     []membership.NodeID // named by refusals: asked first
+	asked     []request
+	redirects int
+	next      time.Time
+}
+
+type stage uint8
+
+const (
+	stageCandidates stage = iota // who keeps to the rule of m
+	stageSource                  // the source, as a last resort
+	stageAnyone                  // anybody at all
+	stageOver
+)
+
+type request struct {
+	id       membership.NodeID
+	at       time.Time
+	sent     bool // the peer is connected and was asked
+	answered bool
+}
+
+func (s *search) find(id membership.NodeID) *request {
+	for i := range s.asked {
+		if s.asked[i].id == id {
+			return &s.asked[i]
+		}
+	}
+	return nil
+}
+
+func (s *search) waitsFor(id membership.NodeID) bool {
+	r := s.find(id)
+	return r != nil && !r.answered
+}
+
+func (s *search) answered(now time.Time, id membership.NodeID) {
+	if r := s.find(id); r != nil && !r.answered {
+		r.answered = true
+		s.next = now
+	}
+}
+
+// seek begins a search, or tells the one under way that no parent feeds us now.
+func (f *Forest) seek(now time.Time, b *branch, replace bool) {
+	if f.leaving || f.ended || !b.wanted {
+		return
+	}
+	if b.search == nil {
+		b.search = &search{replace: replace, next: now}
+		return
+	}
+	if !replace {
+		b.search.replace, b.search.silent, b.search.tidy = false, false, false
+	}
+}
+
+// advance asks the next candidate when it is time.
+func (f *Forest) advance(now time.Time, b *branch) {
+	s := b.search
+	for !now.Before(s.next) {
+		if id, ok := f.pick(now, b); ok {
+			f.ask(now, b, id)
+			continue
+		}
+		if s.stage++; s.tidy && s.stage != stageCandidates {
+			s.stage = stageOver
+		}
+		switch s.stage {
+		case stageSource:
+			// It may have refused while others were still to be asked.
+			source := membership.NodeID(f.cfg.Info.Root)
+			s.asked = slices.DeleteFunc(s.asked, func(r request) bool { return r.id == source })
+			s.queue = append(s.queue, source)
+		case stageAnyone:
+			s.asked = slices.DeleteFunc(s.asked, func(r request) bool { return r.answered })
+		default:
+			s.stage = stageOver
+			if until, wait := s.unanswered(now); wait {
+				s.next = until
+				return
+			}
+			f.giveUpSearch(now, b)
+			return
+		}
+	}
+}
+
+// unanswered is until when to wait for the requests that have no answer yet.
+func (s *search) unanswered(now time.Time) (until time.Time, wait bool) {
+	for _, r := range s.asked {
+		if !r.answered {
+			until = later(until, r.at.Add(giveUp))
+		}
+	}
+	return until, until.After(now)
+}
+
+// giveUpSearch rests before the next, longer each time.
+func (f *Forest) giveUpSearch(now time.Time, b *branch) {
+	tidy := b.search.tidy
+	b.search = nil
+	if tidy {
+		return
+	}
+	b.rest = min(max(2*b.rest, searchPause), searchPauseMax)
+	b.calm = now.Add(b.rest/2 + time.Duration(f.rnd.Int64N(int64(b.rest))))
+}
+
+// pick chooses whom to ask next.
+func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
+	s := b.search
+	for len(s.queue) > 0 {
+		id := s.queue[0]
+		s.queue = s.queue[1:]
+		if s.find(id) == nil && id != b.parent && id != f.cfg.Self {
+			return id, true
+		}
+	}
+	if len(s.asked) >= MaxTried || s.stage == stageSource || s.stage == stageOver {
+		return membership.NodeID{}, false
+	}
+	if id, ok := f.rootFirst(b); ok && s.find(id) == nil {
+		return id, true
+	}
+	var sure, doubted []*membership.Entry
+	for _, e := range f.book.All() {
+		if !f.eligible(now, b, e) {
+			continue
+		}
+		if e.Doubted {
+			doubted = append(doubted, e)
+		} else {
+			sure = append(sure, e)
+		}
+	}
+	if len(sure) == 0 {
+		sure = doubted
+	}
+	var best *membership.Entry
+	var bestScore time.Duration
+	for range min(Choice, len(sure)) {
+		i := f.rnd.IntN(len(sure))
+		e := sure[i]
+		sure[i] = sure[len(sure)-1]
+		sure = sure[:len(sure)-1]
+		if score := f.score(e); best == nil || score < bestScore {
+			best, bestScore = e, score
+		}
+	}
+	if best == nil {
+		return membership.NodeID{}, false
+	}
+	return best.Node, true
+}
+
+// rootFirst names the source if we are interior in this stripe and too few
+// relays are known to be fed by it.
+func (f *Forest) rootFirst(b *branch) (membership.NodeID, bool) {
+	source := membership.NodeID(f.cfg.Info.Root)
+	if !b.home || b.search.tidy || b.parent == source {
+		return source, false
+	}
+	return source, f.rootsKnown(b) < Roots
+}
+
+func (f *Forest) eligible(now time.Time, b *branch, e *membership.Entry) bool {
+	c, ok := e.Carries(f.cfg.Info.Stream)
+	switch {
+	case !ok, !c.Home(b.stripe), c.Depth >= MaxDepth, c.Epoch != f.cfg.Info.Epoch,
+		e.Node == membership.NodeID(f.cfg.Info.Root), // asked by rootFirst, or as a last resort
+		e.Node == b.parent,
+		b.search.find(e.Node) != nil,
+		b.search.tidy && c.Free == 0,
+		b.shunned(e.Node, now):
+		return false
+	}
+	if f.peers[e.Node] == nil && !e.MayDial(now) {
+		return false
+	}
+	return b.search.stage == stageAnyone || f.standsIn(e.Node, b) < max(1, f.cfg.Info.Layout.M)
+}
+
+// standsIn counts in how many of our other stripes a node is an ancestor.
+func (f *Forest) standsIn(id membership.NodeID, except *branch) int {
+	n := 0
+	for _, b := range f.branches {
+		if b != except && !b.parent.IsZero() && slices.Contains(b.path, id.Short()) {
+			n++
+		}
+	}
+	return n
+}
+
+// score is a candidate's cost as a delay: 40 ms a hop, half the round trip, and
+// more the fuller it is.
+func (f *Forest) score(e *membership.Entry) time.Duration {
+	c, _ := e.Carries(f.cfg.Info.Stream)
+	cost := time.Duration(c.Depth) * 40 * time.Millisecond
+	if p := f.peers[e.Node]; p != nil {
+		cost += p.rtt / 2
+	} else {
+		cost += 20 * time.Millisecond
+	}
+	if c.Free == 0 {
+		return cost + 400*time.Millisecond
+	}
+	return cost + time.Duration(40*max(0, e.Slots-c.Free)/max(1, e.Slots))*time.Millisecond
+}
+
+func (f *Forest) ask(now time.Time, b *branch, id membership.NodeID) {
+	s := b.search
+	s.asked = append(s.asked, request{id: id, at: now})
+	if f.peers[id] != nil {
+		s.next = now.Add(answerWait)
+		f.connected(now, b, id)
+		return
+	}
+	e, known := f.book.Get(id)
+	if !known || !e.MayDial(now) {
+		s.asked[len(s.asked)-1].answered = true
+		return // and the next at once
+	}
+	s.next = now.Add(dialWait)
+	f.out = append(f.out, Dial{Peer: id})
+}
+
+// connected asks a candidate that we waited to be connected to.
+func (f *Forest) connected(now time.Time, b *branch, id membership.NodeID) {
+	r := b.search.find(id)
+	if r == nil || r.sent || r.answered {
+		return
+	}
+	r.sent = true
+	f.send(id, f.subscribe(now, b))
+}
+
+// subscribe is what we ask of a parent: to go on at the first block we miss, or
+// to begin like a newcomer if that is so long ago that it is no use to anybody.
+func (f *Forest) subscribe(now time.Time, b *branch) *Subscribe {
+	m := &Subscribe{
+		Stream: f.cfg.Info.Stream, Stripe: b.stripe,
+		Interior: b.home,
+		Fresh:    !b.got || now.Sub(b.heard) > max(f.cfg.Back, stillMin),
+		Back:     f.cfg.Back,
+	}
+	if s := b.search; s != nil {
+		m.LastResort = s.stage != stageCandidates
+		m.IfNewer = s.silent
+	}
+	if !m.Fresh {
+		m.From = b.last + 1
+	}
+	return m
+}
+
+// accepted takes a new parent, and leaves the old one only now.
+func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path []membership.ShortID) {
+	if b.parent == from {
+		f.rerouted(now, b, from, path)
+		return
+	}
+	loop := slices.Contains(path, f.cfg.Self.Short()) || path[len(path)-1] != from.Short()
+	if b.search == nil || b.search.find(from) == nil || loop {
+		f.send(from, &Leave{Stream: f.cfg.Info.Stream, Stripe: b.stripe})
+		if b.search != nil {
+			b.search.answered(now, from)
+		}
+		return
+	}
+	f.leaveParent(b)
+	b.parent, b.search = from, nil
+	b.heard, b.rest = now, 0
+	if !b.late.IsZero() {
+		b.late = now
+	}
+	f.setPath(b, path)
+}
+
+func (f *Forest) refused(now time.Time, b *branch, from membership.NodeID, m *Refuse) {
+	if b.search == nil || b.search.find(from) == nil {
+		return
+	}
+	b.search.answered(now, from)
+	f.learn(now, b, m.Alternatives)
+}
+
+// learn puts the parents that another named at the head of the search.
+func (f *Forest) learn(now time.Time, b *branch, records [][]byte) {
+	named := len(records) > 0 && b.search != nil && b.search.redirects < MaxRedirects
+	if named {
+		b.search.redirects++
+	}
+	for _, raw := range records {
+		rec, err := membership.OpenRecord(raw)
+		if err != nil {
+			continue
+		}
+		if _, err := f.book.Add(now, raw); err == nil && named {
+			b.search.queue = append(b.search.queue, rec.Node)
+		}
+	}
+}
+
+// dropped moves on when the parent asks us to; it still feeds us for a while.
+func (f *Forest) dropped(now time.Time, b *branch, from membership.NodeID, m *Drop) {
+	if b.parent != from {
+		return
+	}
+	b.shun(from, now)
+	f.seek(now, b, true)
+	f.learn(now, b, m.Alternatives)
+}
+
+func (f *Forest) rerouted(now time.Time, b *branch, from membership.NodeID, path []membership.ShortID) {
+	if b.parent != from {
+		return
+	}
+	if slices.Contains(path, f.cfg.Self.Short()) || path[len(path)-1] != from.Short() {
+		f.leaveParent(b)
+		b.shun(from, now)
+		f.seek(now, b, false)
+		return
+	}
+	f.setPath(b, path)
+}
+
+func (f *Forest) setPath(b *branch, path []membership.ShortID) {
+	if slices.Equal(b.path, path) {
+		return
+	}
+	b.path = slices.Clone(path)
+	for _, c := range b.children {
+		if len(path) < MaxDepth {
+			f.send(c.id, &Route{Stream: f.cfg.Info.Stream, Stripe: b.stripe, Path: f.pathThrough(b)})
+		} else {
+			f.send(c.id, &Drop{Stream: f.cfg.Info.Stream, Stripe: b.stripe, Reason: TooDeep})
+		}
+	}
+}
+
+// pathThrough is the path that our children have.
+func (f *Forest) pathThrough(b *branch) []membership.ShortID {
+	return append(slices.Clone(b.path), f.cfg.Self.Short())
+}

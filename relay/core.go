@@ -1,0 +1,477 @@
+package relay
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/overlay"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// Config says what a participant is.
+type Config struct {
+	// Key is the node's key; it signs the node's records.
+	Key ed25519.PrivateKey
+	// Addrs is where others reach the node, at most membership.MaxAddrs.
+	Addrs []netip.AddrPort
+	// Upload is the room for children, in bits a second; 0 feeds nobody.
+	Upload float64
+	// Streams are carried as soon as somebody tells their info, at most MaxStreams.
+	Streams []stripe.ID
+	// Any makes it carry whatever streams the pool has, up to MaxStreams.
+	Any bool
+	// Allow limits Any to these, if not empty.
+	Allow []stripe.ID
+	// Play wants every stripe of every stream, rebuilds blocks and delivers them.
+	Play bool
+	// Gossips says that Learned and Rumour will come. Who hears no gossip asks
+	// its peers for records.
+	Gossips bool
+	// Back is how far behind the newest block to begin: the play-out delay for a
+	// viewer, what a newcomer may ask for a relay.
+	Back time.Duration
+}
+
+// Core is one participant. It has one owner.
+type Core struct {
+	cfg     Config
+	self    membership.NodeID
+	rnd     *rand.Rand
+	book    *membership.Book
+	peers   []*peer   // connected, in the order of their IDs
+	streams []*stream // opened, in that order
+	wants   []stripe.ID
+	past    []epochOf
+	askAt   time.Time // next question about wants, or for records
+
+	advert     membership.Record // as last advertised
+	advertRaw  []byte
+	advertNext time.Time // not before
+	advertDue  time.Time // again at the latest
+	advertised bool
+	changed    bool // something happened that our record or connections may show
+
+	leaving bool
+	leftAt  time.Time
+	out     []Output
+}
+
+type peer struct {
+	id      membership.NodeID
+	pinned  bool
+	lanes   int
+	strikes int
+	checks  float64   // signature checks it may still cause
+	checked time.Time // when checks was last refilled
+	asks    []stripe.ID
+}
+
+// New returns a participant that knows nobody yet.
+func New(now time.Time, cfg Config, rnd *rand.Rand) *Core {
+	self := membership.NodeIDOf(cfg.Key)
+	return &Core{
+		cfg: cfg, self: self, rnd: rnd,
+		book:  membership.NewBook(self),
+		wants: slices.Clone(cfg.Streams),
+		askAt: now, advertNext: now, advertDue: now, changed: true,
+	}
+}
+
+// Self is the node's ID.
+func (c *Core) Self() membership.NodeID { return c.self }
+
+// Handle takes one input and returns what is to be done. The slice is valid
+// until the next call.
+func (c *Core) Handle(now time.Time, in Input) []Output {
+	clear(c.out)
+	c.out = c.out[:0]
+	switch in := in.(type) {
+	case Up:
+		c.up(now, in.Peer)
+	case Down:
+		c.down(now, in)
+	case Heard:
+		c.heard(now, in)
+	case Arrived:
+		c.arrived(now, in)
+	case Checked:
+		c.checked(now, in)
+	case Rebuilt:
+		c.rebuilt(now, in)
+	case Learned:
+		c.learn(now, in.Record)
+	case Rumour:
+		c.book.Doubt(in.Node)
+	case Measured:
+		for _, s := range c.streams {
+			s.forest.Measured(in.Peer, in.RTT, in.RTTVar)
+		}
+	case Announce:
+		c.takeInfo(now, in.Info, true)
+	case Publish:
+		c.publish(now, in.Shards)
+	case Leave:
+		c.leave(now)
+	case Wake:
+	default:
+		panic(fmt.Sprintf("relay: input %T", in))
+	}
+	switch in.(type) {
+	case Arrived, Checked, Rebuilt, Publish:
+	default:
+		c.changed = true
+	}
+	c.step(now)
+	return c.out
+}
+
+// Deadline is when Handle wants a Wake at the latest.
+func (c *Core) Deadline() (time.Time, bool) {
+	if c.leaving {
+		at := c.leftAt
+		for _, s := range c.streams {
+			at = s.sooner(at)
+		}
+		return at, !at.IsZero()
+	}
+	at := c.advertDue
+	if c.changed {
+		at = c.advertNext
+	}
+	if c.asking() && c.askAt.Before(at) {
+		at = c.askAt
+	}
+	for _, s := range c.streams {
+		at = s.sooner(at)
+	}
+	return at, true
+}
+
+// step does what is due and passes on what the forests want.
+func (c *Core) step(now time.Time) {
+	for i := 0; i < len(c.streams); i++ {
+		s := c.streams[i]
+		s.forest.Step(now)
+		c.drain(now, s)
+		s.catchUp(now, &c.out)
+		if !s.goneAt.IsZero() && !now.Before(s.goneAt) {
+			c.closeStream(now, s)
+			i--
+		}
+	}
+	if c.leaving {
+		if !c.leftAt.IsZero() && !now.Before(c.leftAt) {
+			c.leftAt = time.Time{}
+			for _, s := range c.streams {
+				s.forest.Close()
+				c.drain(now, s)
+			}
+			c.out = append(c.out, Left{})
+		}
+		return
+	}
+	if c.asking() && !now.Before(c.askAt) {
+		c.ask(now)
+	}
+	if c.changed {
+		c.connections()
+	}
+	c.advertise(now)
+}
+
+// drain turns a forest's outputs into ours.
+func (c *Core) drain(now time.Time, s *stream) {
+	for _, o := range s.forest.Take() {
+		c.changed = true
+		switch o := o.(type) {
+		case overlay.Send:
+			c.out = append(c.out, Say{Peer: o.To, Msg: o.Msg})
+		case overlay.Dial:
+			c.dial(now, o.Peer)
+		case overlay.Feed:
+			s.feed(now, o)
+		case overlay.Starve:
+			s.starve(o)
+		default:
+			panic(fmt.Sprintf("relay: forest wants %T", o))
+		}
+	}
+}
+
+func (c *Core) dial(now time.Time, id membership.NodeID) {
+	if e, ok := c.book.Get(id); ok && e.MayDial(now) {
+		c.out = append(c.out, Dial{Peer: id, Addrs: e.Addrs})
+	}
+}
+
+func (c *Core) findPeer(id membership.NodeID) (int, bool) {
+	return slices.BinarySearchFunc(c.peers, id, func(p *peer, id membership.NodeID) int {
+		return bytes.Compare(p.id[:], id[:])
+	})
+}
+
+func (c *Core) peer(id membership.NodeID) *peer {
+	if i, ok := c.findPeer(id); ok {
+		return c.peers[i]
+	}
+	return nil
+}
+
+func (c *Core) up(now time.Time, id membership.NodeID) {
+	i, known := c.findPeer(id)
+	if known || id == c.self {
+		return
+	}
+	if len(c.peers) >= MaxPeers {
+		c.out = append(c.out, Hangup{Peer: id, Reason: "too many peers"})
+		return
+	}
+	c.peers = slices.Insert(c.peers, i, &peer{id: id, lanes: 1, checks: checkBurst, checked: now})
+	c.book.Confirm(id)
+	if c.advertised {
+		c.out = append(c.out, Say{Peer: id, Msg: &overlay.Hello{Record: c.advertRaw}})
+	}
+	for _, s := range c.streams {
+		c.out = append(c.out, Say{Peer: id, Msg: &overlay.Sample{Stream: s.info.Stream, Info: s.rawInfo}})
+		s.forest.Up(now, id)
+	}
+	for _, want := range c.wants {
+		c.out = append(c.out, Say{Peer: id, Msg: &overlay.Ask{Stream: want}})
+	}
+}
+
+func (c *Core) down(now time.Time, in Down) {
+	if in.Dialed {
+		c.book.DialFailed(now, in.Peer)
+	} else {
+		c.book.Doubt(in.Peer)
+	}
+	if i, ok := c.findPeer(in.Peer); ok {
+		c.peers = slices.Delete(c.peers, i, i+1)
+	}
+	for _, s := range c.streams {
+		s.removePeer(in.Peer)
+		s.forest.Down(now, in.Peer)
+	}
+}
+
+func (c *Core) hangup(now time.Time, id membership.NodeID, reason string) {
+	if c.peer(id) == nil {
+		return
+	}
+	c.out = append(c.out, Hangup{Peer: id, Reason: reason})
+	c.down(now, Down{Peer: id})
+}
+
+func (c *Core) heard(now time.Time, in Heard) {
+	p := c.peer(in.Peer)
+	if p == nil {
+		return
+	}
+	switch m := in.Msg.(type) {
+	case *overlay.Hello:
+		if !c.learn(now, m.Record) {
+			c.hangup(now, in.Peer, "bad record")
+			return
+		}
+		c.book.Confirm(in.Peer)
+	case *overlay.Ask:
+		c.answer(p, m.Stream)
+	case *overlay.Sample:
+		for _, raw := range m.Records {
+			if !c.learn(now, raw) {
+				c.hangup(now, in.Peer, "bad record")
+				return
+			}
+		}
+		if len(m.Info) > 0 && !c.takeInfo(now, m.Info, false) {
+			c.hangup(now, in.Peer, "bad stream info")
+		}
+	case *overlay.Subscribe:
+		if s := c.stream(m.Stream); s != nil {
+			p.interested(m.Stream)
+			s.forest.Heard(now, in.Peer, m)
+			return
+		}
+		c.out = append(c.out, Say{Peer: in.Peer, Msg: &overlay.Refuse{Stream: m.Stream, Stripe: m.Stripe, Reason: overlay.NotHere}})
+	case *overlay.Accept:
+		c.forward(now, in, m.Stream)
+	case *overlay.Refuse:
+		c.forward(now, in, m.Stream)
+	case *overlay.Leave:
+		c.forward(now, in, m.Stream)
+	case *overlay.Drop:
+		c.forward(now, in, m.Stream)
+	case *overlay.Route:
+		c.forward(now, in, m.Stream)
+	default:
+		panic(fmt.Sprintf("relay: message %T", m))
+	}
+}
+
+func (c *Core) forward(now time.Time, in Heard, id stripe.ID) {
+	if s := c.stream(id); s != nil {
+		s.forest.Heard(now, in.Peer, in.Msg)
+	}
+}
+
+// learn adds a record to the book; false means that it is not a valid one.
+func (c *Core) learn(now time.Time, raw []byte) bool {
+	_, err := c.book.Add(now, raw)
+	return err == nil
+}
+
+// answer tells a peer what we know of a stream.
+func (c *Core) answer(p *peer, id stripe.ID) {
+	p.interested(id)
+	m := &overlay.Sample{Stream: id}
+	room := overlay.MaxMessage - stripe.MaxInfo - 128
+	if s := c.stream(id); s != nil {
+		m.Info = s.rawInfo
+		if c.advertised {
+			m.Records = append(m.Records, c.advertRaw)
+			room -= len(c.advertRaw) + 2
+		}
+	}
+	m.Records = append(m.Records, c.book.Sample(c.rnd, id, overlay.MaxSample-1, room-2*overlay.MaxSample)...)
+	c.out = append(c.out, Say{Peer: p.id, Msg: m})
+}
+
+func (p *peer) interested(id stripe.ID) {
+	if len(p.asks) < MaxStreams && !slices.Contains(p.asks, id) {
+		p.asks = append(p.asks, id)
+	}
+}
+
+// asking reports whether anything is to be asked of peers.
+func (c *Core) asking() bool {
+	return !c.leaving && (len(c.wants) > 0 || c.cfg.Any || !c.cfg.Gossips)
+}
+
+// ask asks for the info of streams that are wanted, and for records if no gossip
+// brings them.
+func (c *Core) ask(now time.Time) {
+	c.book.Expire(now)
+	if c.cfg.Any {
+		c.wantAny()
+	}
+	c.askAt = now.Add(askEvery)
+	for _, id := range c.wants {
+		for _, e := range c.book.All() {
+			if _, ok := e.Carries(id); ok && c.peer(e.Node) == nil && !e.Doubted {
+				c.dial(now, e.Node)
+				break
+			}
+		}
+		for range min(3, len(c.peers)) {
+			p := c.peers[c.rnd.IntN(len(c.peers))]
+			c.out = append(c.out, Say{Peer: p.id, Msg: &overlay.Ask{Stream: id}})
+		}
+	}
+	if len(c.wants) > 0 || c.cfg.Gossips {
+		return
+	}
+	c.askAt = now.Add(refreshEvery)
+	if len(c.peers) > 0 {
+		for _, s := range c.streams {
+			p := c.peers[c.rnd.IntN(len(c.peers))]
+			c.out = append(c.out, Say{Peer: p.id, Msg: &overlay.Ask{Stream: s.info.Stream}})
+		}
+	}
+}
+
+// wantAny takes up the streams that the book tells of, while there is room.
+func (c *Core) wantAny() {
+	for _, e := range c.book.All() {
+		for _, k := range e.Streams {
+			if len(c.wants)+len(c.streams) >= MaxStreams {
+				return
+			}
+			if e.Doubted || c.stream(k.Stream) != nil || c.isPast(k.Stream, k.Epoch) || slices.Contains(c.wants, k.Stream) ||
+				len(c.cfg.Allow) > 0 && !slices.Contains(c.cfg.Allow, k.Stream) {
+				continue
+			}
+			c.wants = append(c.wants, k.Stream)
+		}
+	}
+}
+
+// connections says which peers matter and how many lanes parents need.
+func (c *Core) connections() {
+	lanes := make(map[membership.NodeID]int)
+	for _, s := range c.streams {
+		ids, stripes := s.forest.Parents()
+		each := int(s.info.SlotRate()/laneRate) + 1
+		for i, id := range ids {
+			lanes[id] += each * stripes[i]
+		}
+	}
+	for _, p := range c.peers {
+		on := slices.ContainsFunc(c.streams, func(s *stream) bool { return s.forest.Uses(p.id) })
+		if on != p.pinned {
+			p.pinned = on
+			c.out = append(c.out, Pin{Peer: p.id, On: on})
+		}
+		if want := max(1, lanes[p.id]); want != p.lanes {
+			p.lanes = want
+			c.out = append(c.out, Lanes{Peer: p.id, Count: want})
+		}
+	}
+}
+
+// slots is how many children each of the streams carried may have, the upload
+// shared evenly: 0.85 of it, less an eighth that is kept for pull.
+func (c *Core) slots(info stripe.Info) int {
+	share := c.cfg.Upload / float64(max(1, len(c.streams)))
+	return int(share * 0.85 * 0.875 / info.SlotRate())
+}
+
+// advertise signs and spreads our record when it changed.
+func (c *Core) advertise(now time.Time) {
+	if now.Before(c.advertNext) || !c.changed && now.Before(c.advertDue) {
+		return
+	}
+	c.changed = false
+	rec := membership.Record{Node: c.self, TTL: recordTTL, Addrs: c.cfg.Addrs}
+	for _, s := range c.streams {
+		a := s.forest.Advert()
+		rec.Slots += c.slots(s.info)
+		rec.Streams = append(rec.Streams, a)
+	}
+	rec.Seq = c.advert.Seq
+	if c.advertised && now.Before(c.advertDue) && sameRecord(rec, c.advert) {
+		return
+	}
+	rec.Seq = max(uint64(now.UnixMilli()), c.advert.Seq+1)
+	c.advert, c.advertRaw, c.advertised = rec, rec.Sign(c.cfg.Key), true
+	c.advertNext, c.advertDue = now.Add(advertiseEvery), now.Add(advertiseAgain)
+	c.out = append(c.out, Advertise{Record: c.advertRaw})
+	hello := &overlay.Hello{Record: c.advertRaw}
+	for _, p := range c.peers {
+		if p.pinned || !c.cfg.Gossips {
+			c.out = append(c.out, Say{Peer: p.id, Msg: hello})
+		}
+	}
+}
+
+func sameRecord(a, b membership.Record) bool {
+	return a.Slots == b.Slots && slices.Equal(a.Streams, b.Streams)
+}
+
+func (c *Core) leave(now time.Time) {
+	if c.leaving {
+		return
+	}
+	c.leaving, c.leftAt = true, now
+	for _, s := range c.streams {
+		if t := s.forest.Leave(now); t.After(c.leftAt) {
+			c.leftAt = t
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package relay
+
+import "time"
+
+// Every bound of this package; those of the queues stand beside them in
+// outbox.go and bucket.go.
+const (
+	// MaxStreams is how many streams a participant carries. A further one is not
+	// taken up.
+	MaxStreams = 4
+	// MaxWindowBlocks, MaxWindowAge and MaxWindowBytes bound the window of one
+	// stream: blocks, source time behind the newest, bytes of shards. When one is
+	// passed the oldest block goes.
+	MaxWindowBlocks = 256
+	MaxWindowAge    = 20 * time.Second
+	MaxWindowBytes  = 64 << 20
+	// MaxUnproven is how many blocks ahead of the proved ones may wait for their
+	// first signature check. When full, further shards are dropped.
+	MaxUnproven = 64
+	// MaxWaiting is how many shards of one block wait while its first is checked.
+	MaxWaiting = 128
+	// MaxStrikes is how many proven bad shards a peer may send.
+	MaxStrikes = 3
+	// MaxPeers is how many connected peers a participant keeps; a further one is
+	// hung up on.
+	MaxPeers = 512
+
+	// checksPerBlock bounds what a peer can make us spend on signatures: this
+	// many a block time, with a burst of checkBurst. What is over is dropped
+	// unchecked. An honest parent needs one a block, several while it fills a
+	// newcomer's window.
+	checksPerBlock = 4
+	checkBurst     = 128
+	// queueWait is how long a shard waits for a slow child before it is dropped;
+	// at least three block times.
+	queueWait = 150 * time.Millisecond
+	// catchUpWait is the same for what a newcomer is sent of the past.
+	catchUpWait = 2 * time.Second
+	// catchUpBatch shards of the past are sent every quarter of a block time:
+	// eight times as fast as they were made.
+	catchUpBatch = 2
+	// laneRate is how many bits a second one QUIC connection is trusted with:
+	// NewReno at 10 % loss carries little more.
+	laneRate = 500_000
+	// askEvery separates questions for a stream that nobody told us of yet.
+	askEvery = 500 * time.Millisecond
+	// refreshEvery is how often one who hears no gossip asks for records.
+	refreshEvery = 5 * time.Second
+	// advertiseEvery is the least time between two records of ours, and
+	// advertiseAgain the most.
+	advertiseEvery = 500 * time.Millisecond
+	advertiseAgain = 3 * time.Minute
+	recordTTL      = 10 * time.Minute
+	// lingering is how long a stream that ended is kept for those who are late.
+	lingering = 30 * time.Second
+	// maxPast is how many ended epochs are remembered, so that an old info does
+	// not open them again; the oldest is forgotten.
+	maxPast = 64
+)

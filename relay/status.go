@@ -1,0 +1,72 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// Status is what a participant can tell of itself at one moment.
+type Status struct {
+	Node    membership.NodeID
+	Peers   int // connected
+	Known   int // records in the book: relays known
+	Streams []StreamStatus
+}
+
+// StreamStatus is what it can tell of one stream.
+type StreamStatus struct {
+	Info     stripe.Info
+	Source   bool
+	Ended    bool // the last block is known
+	Head     uint64
+	Started  bool // at least one block is held
+	Live     int  // stripes fed by a live parent
+	Spare    int  // Live less k: how many parents may vanish unnoticed
+	Stripes  []StripeStatus
+	Children int
+	Slots    int
+	Window   int // bytes held
+	Counters Counters
+}
+
+// StripeStatus is our place in one stripe.
+type StripeStatus struct {
+	Stripe   int
+	Parent   membership.NodeID // zero if none
+	Depth    int
+	Live     bool
+	Home     bool
+	Wanted   bool
+	Children int
+}
+
+// Status tells how things stand.
+func (c *Core) Status(now time.Time) Status {
+	st := Status{Node: c.self, Peers: len(c.peers), Known: len(c.book.All())}
+	for _, s := range c.streams {
+		st.Streams = append(st.Streams, s.status(now, c.slots(s.info)))
+	}
+	return st
+}
+
+func (s *stream) status(now time.Time, slots int) StreamStatus {
+	st := StreamStatus{
+		Info: s.info, Source: s.source, Ended: !s.goneAt.IsZero(),
+		Head: s.window.head, Started: s.window.started, Window: s.window.bytes,
+		Children: s.forest.Children(), Slots: slots, Counters: s.stats,
+	}
+	for i := range s.info.Layout.N() {
+		b := s.forest.Branch(now, i)
+		if b.Live {
+			st.Live++
+		}
+		st.Stripes = append(st.Stripes, StripeStatus{
+			Stripe: i, Parent: b.Parent, Depth: b.Depth, Live: b.Live, Home: b.Home,
+			Wanted: s.forest.Wants(i), Children: len(s.feeds[i]),
+		})
+	}
+	st.Spare = st.Live - s.info.Layout.K
+	return st
+}

@@ -1,0 +1,365 @@
+package relay
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stripecast/stripecast/fec"
+	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/overlay"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// stream is what a participant keeps of one stream it carries.
+type stream struct {
+	info    stripe.Info
+	rawInfo []byte // signed
+	source  bool   // we are it
+	play    bool
+	coder   *fec.Coder
+	forest  *overlay.Forest
+	window  window
+	feeds   [][]feed  // by stripe; in the order in which the children came
+	goneAt  time.Time // when a stream that ended is dropped
+	stats   Counters
+}
+
+// feed is one child of one stripe. While next is behind the window's head it is
+// catching up; afterwards shards are passed on as they come.
+type feed struct {
+	child    membership.NodeID
+	next     uint64
+	catching bool
+	due      time.Time
+}
+
+// Counters of one stream since it was opened.
+type Counters struct {
+	Shards    uint64 // accepted from peers
+	Twice     uint64 // dropped: held already
+	Stale     uint64 // dropped: behind the window, not wanted, another epoch
+	Forged    uint64 // dropped: not the source's
+	Equivocal uint64 // dropped: the source's, under a second root
+	Unchecked uint64 // dropped: over the sender's verify budget
+	Nonsense  uint64 // blocks whose shards are no codeword
+	Remade    uint64 // missing shards of home stripes made again and passed on
+	Payload   uint64 // bytes of stream published or rebuilt
+	Blocks    uint64 // blocks published or rebuilt
+	Signature uint64 // signatures checked
+}
+
+func (c *Core) stream(id stripe.ID) *stream {
+	for _, s := range c.streams {
+		if s.info.Stream == id {
+			return s
+		}
+	}
+	return nil
+}
+
+func (c *Core) streamByTag(tag stripe.Tag) *stream {
+	for _, s := range c.streams {
+		if s.info.Stream.Tag() == tag {
+			return s
+		}
+	}
+	return nil
+}
+
+// takeInfo opens a wanted stream, or updates one that is open. It returns false
+// if the bytes are no valid info.
+func (c *Core) takeInfo(now time.Time, raw []byte, own bool) bool {
+	info, err := stripe.OpenInfo(raw)
+	if err != nil {
+		return false
+	}
+	s := c.stream(info.Stream)
+	if s == nil {
+		if own || slices.Contains(c.wants, info.Stream) {
+			c.openStream(now, info, raw, own)
+		}
+		return true
+	}
+	if info.Epoch < s.info.Epoch || info.Epoch == s.info.Epoch && info.Seq <= s.info.Seq {
+		return true
+	}
+	if info.Epoch == s.info.Epoch && info.Layout != s.info.Layout {
+		return true // a layout is fixed for an epoch; the first stays
+	}
+	if info.Epoch > s.info.Epoch {
+		c.closeStream(now, s)
+		c.openStream(now, info, raw, own)
+		return true
+	}
+	s.info, s.rawInfo = info, slices.Clone(raw)
+	s.forest.SetInfo(info)
+	s.forest.SetSlots(c.slots(info))
+	c.tell(s)
+	c.out = append(c.out, Opened{Info: info})
+	return true
+}
+
+func (c *Core) openStream(now time.Time, info stripe.Info, raw []byte, own bool) {
+	if len(c.streams) >= MaxStreams || c.streamByTag(info.Stream.Tag()) != nil || c.isPast(info.Stream, info.Epoch) {
+		return
+	}
+	coder, err := fec.New(info.Layout)
+	if err != nil {
+		panic(err) // OpenInfo validated it
+	}
+	s := &stream{
+		info: info, rawInfo: slices.Clone(raw), source: own, play: c.cfg.Play,
+		coder: coder, feeds: make([][]feed, info.Layout.N()),
+	}
+	c.streams = append(c.streams, s)
+	s.forest = overlay.New(now, overlay.Config{
+		Self: c.self, Info: info, Source: own, All: c.cfg.Play,
+		Slots: c.slots(info), Back: c.cfg.Back,
+	}, c.book, c.rnd)
+	for _, other := range c.streams {
+		other.forest.SetSlots(c.slots(other.info))
+	}
+	c.wants = slices.DeleteFunc(c.wants, func(id stripe.ID) bool { return id == info.Stream })
+	for _, p := range c.peers {
+		s.forest.Up(now, p.id)
+	}
+	c.tell(s)
+	c.out = append(c.out, Opened{Info: info})
+}
+
+// tell sends a stream's info to whoever asked for it.
+func (c *Core) tell(s *stream) {
+	m := &overlay.Sample{Stream: s.info.Stream, Info: s.rawInfo}
+	for _, p := range c.peers {
+		if slices.Contains(p.asks, s.info.Stream) {
+			c.out = append(c.out, Say{Peer: p.id, Msg: m})
+		}
+	}
+}
+
+func (c *Core) closeStream(now time.Time, s *stream) {
+	s.forest.Close()
+	c.drain(now, s)
+	c.streams = slices.DeleteFunc(c.streams, func(o *stream) bool { return o == s })
+	c.past = append(c.past, epochOf{s.info.Stream, s.info.Epoch})
+	if len(c.past) > maxPast {
+		c.past = slices.Delete(c.past, 0, 1)
+	}
+	if slices.Contains(c.cfg.Streams, s.info.Stream) {
+		c.wants = append(c.wants, s.info.Stream)
+	}
+}
+
+// epochOf is one run of a source that is over for us.
+type epochOf struct {
+	stream stripe.ID
+	epoch  uint32
+}
+
+func (c *Core) isPast(id stripe.ID, epoch uint32) bool {
+	return slices.ContainsFunc(c.past, func(p epochOf) bool { return p.stream == id && epoch <= p.epoch })
+}
+
+// arrived takes a shard as far as its check: in the order of cost, and nothing
+// is allocated for one that is not wanted.
+func (c *Core) arrived(now time.Time, in Arrived) {
+	p := c.peer(in.Peer)
+	tag, err := stripe.PeekTag(in.Shard)
+	if p == nil {
+		return
+	}
+	if err != nil {
+		c.strike(now, p, "shard too short")
+		return
+	}
+	s := c.streamByTag(tag)
+	if s == nil || s.source {
+		return
+	}
+	shard, err := stripe.ParseShard(s.info.Stream, in.Shard)
+	if err != nil {
+		s.stats.Forged++
+		c.strike(now, p, err.Error())
+		return
+	}
+	if shard.Epoch > s.info.Epoch {
+		c.out = append(c.out, Say{Peer: in.Peer, Msg: &overlay.Ask{Stream: s.info.Stream}})
+	}
+	if shard.Epoch != s.info.Epoch || shard.Layout != s.info.Layout || !s.forest.Wants(shard.Index) {
+		s.stats.Stale++
+		return
+	}
+	b := s.window.open(&shard.Header)
+	bit := uint64(1) << shard.Index
+	switch {
+	case b == nil:
+		s.stats.Stale++
+		return
+	case b.have&bit != 0:
+		s.stats.Twice++
+		return
+	case b.asked&bit != 0 && b.proof != nil:
+		s.stats.Twice++
+		return
+	}
+	c.check(now, s, b, p, shard)
+}
+
+// check has a shard proved. While a block's first signature is being checked its
+// other shards wait, so that it is paid once.
+func (c *Core) check(now time.Time, s *stream, b *block, p *peer, shard *stripe.Shard) {
+	if b.proof == nil && b.checking {
+		if len(b.waiting) < MaxWaiting {
+			b.waiting = append(b.waiting, Arrived{Peer: p.id, Shard: shard.Encoded()})
+		}
+		return
+	}
+	if b.proof == nil {
+		if !p.mayCheck(now, s.info.BlockTime) {
+			s.stats.Unchecked++
+			if len(b.waiting) == 0 {
+				s.window.forget(b)
+			}
+			return
+		}
+		b.checking = true
+		s.stats.Signature++
+	}
+	b.asked |= 1 << shard.Index
+	c.out = append(c.out, Check{Peer: p.id, Shard: shard, Known: b.proof})
+}
+
+// mayCheck takes one signature check from the peer's budget.
+func (p *peer) mayCheck(now time.Time, blockTime time.Duration) bool {
+	p.checks += checksPerBlock * now.Sub(p.checked).Seconds() / blockTime.Seconds()
+	p.checks, p.checked = min(p.checks, checkBurst), now
+	if p.checks < 1 {
+		return false
+	}
+	p.checks--
+	return true
+}
+
+func (c *Core) strike(now time.Time, p *peer, why string) {
+	if p.strikes++; p.strikes >= MaxStrikes {
+		c.hangup(now, p.id, fmt.Sprintf("%d bad shards, the last: %s", p.strikes, why))
+	}
+}
+
+// checked takes the verdict on a shard.
+func (c *Core) checked(now time.Time, in Checked) {
+	s := c.stream(in.Shard.Stream)
+	if s == nil || s.info.Epoch != in.Shard.Epoch {
+		return
+	}
+	b := s.window.get(in.Shard.Number)
+	if b == nil {
+		return // the window moved on meanwhile
+	}
+	b.asked &^= 1 << in.Shard.Index
+	if in.Known == nil {
+		b.checking = false
+	}
+	switch {
+	case in.Verdict == Forged:
+		s.stats.Forged++
+		if p := c.peer(in.Peer); p != nil {
+			c.strike(now, p, "not signed by the source")
+		}
+	case in.Verdict == Equivocal, b.proof != nil && b.proof.Root != in.Root:
+		s.stats.Equivocal++
+	default:
+		if b.proof == nil {
+			s.window.prove(b, &Proof{in.Shard.Header, in.Root, in.Shard.Sig})
+			if s.play {
+				c.out = append(c.out, Seen{Header: b.Header})
+			}
+		}
+		s.stats.Shards++
+		c.accept(now, s, b, in.Shard, true)
+	}
+	c.checkWaiting(now, s, b)
+}
+
+// checkWaiting goes on with the shards that waited for the block's signature.
+func (c *Core) checkWaiting(now time.Time, s *stream, b *block) {
+	waiting := b.waiting
+	b.waiting = nil
+	for _, w := range waiting {
+		c.arrived(now, w)
+	}
+	if b.proof == nil && !b.checking {
+		s.window.forget(b)
+	}
+}
+
+// accept holds a genuine shard, passes it on, and rebuilds the block at the k-th.
+func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, fed bool) {
+	if b.have>>shard.Index&1 == 1 || b.Number < s.window.low {
+		return
+	}
+	s.window.put(b, shard)
+	if fed {
+		s.forest.Got(now, shard.Index, shard.Number)
+	}
+	s.passOn(now, shard, &c.out)
+	if b.Has(stripe.End) {
+		s.end(now)
+	}
+	if s.play && b.rebuild == notRebuilt && b.count() >= s.info.Layout.K {
+		b.rebuild = rebuilding
+		c.out = append(c.out, Rebuild{Coder: s.coder, Shards: slices.Clone(b.shards)})
+	}
+}
+
+// end marks a stream whose last block is known: silence is no fault from now on.
+func (s *stream) end(now time.Time) {
+	if s.goneAt.IsZero() {
+		s.goneAt = now.Add(lingering)
+		s.forest.End()
+	}
+}
+
+// rebuilt delivers a block, and makes the shards of home stripes that did not
+// come, so that a loss above us is no loss below.
+func (c *Core) rebuilt(now time.Time, in Rebuilt) {
+	s := c.stream(in.Stream)
+	if s == nil || s.info.Epoch != in.Epoch {
+		return
+	}
+	b := s.window.at(in.Number)
+	if in.Shards == nil {
+		s.stats.Nonsense++
+		return
+	}
+	s.stats.Blocks++
+	s.stats.Payload += uint64(len(in.Data))
+	c.out = append(c.out, Deliver{Header: in.Shards[0].Header, Data: in.Data, Parity: in.Parity})
+	if b == nil {
+		return
+	}
+	b.rebuild = rebuilt
+	for i, shard := range in.Shards {
+		if s.forest.Home(i) && b.have>>i&1 == 0 {
+			s.stats.Remade++
+			c.accept(now, s, b, shard, false)
+		}
+	}
+}
+
+// publish puts the source's own block into its window and on its way.
+func (c *Core) publish(now time.Time, shards []*stripe.Shard) {
+	h := shards[0].Header
+	s := c.stream(h.Stream)
+	if s == nil || !s.source {
+		panic("relay: publish without announce")
+	}
+	b := s.window.open(&h)
+	s.window.prove(b, &Proof{Header: h, Sig: shards[0].Sig})
+	for _, shard := range shards {
+		c.accept(now, s, b, shard, true)
+	}
+	s.stats.Blocks++
+	s.stats.Payload += uint64(h.DataLen)
+}

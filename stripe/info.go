@@ -1,0 +1,135 @@
+package stripe
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stripecast/stripecast/stripe/wire"
+)
+
+// Media says what the stream's bytes are.
+type Media uint8
+
+const (
+	// MediaTS is MPEG-TS in 188-byte packets.
+	MediaTS Media = iota
+	// MediaMP3 is MPEG audio, layer III or II.
+	MediaMP3
+	// MediaAAC is ADTS AAC.
+	MediaAAC
+	// MediaOgg is an Ogg bitstream.
+	MediaOgg
+	// MediaOpaque is anything else.
+	MediaOpaque
+
+	mediaCount
+)
+
+// String is the media's usual file suffix.
+func (m Media) String() string {
+	return [...]string{"ts", "mp3", "aac", "ogg", "bin"}[m]
+}
+
+// MIME is the media's type on HTTP.
+func (m Media) MIME() string {
+	return [...]string{"video/mp2t", "audio/mpeg", "audio/aac", "application/ogg", "application/octet-stream"}[m]
+}
+
+// Info is what everyone must know of a stream before carrying it, signed by its
+// source. A newer one of the same epoch (Seq) replaces an older.
+type Info struct {
+	Stream    ID
+	Epoch     uint32
+	Seq       uint32
+	Layout    Layout
+	BlockTime time.Duration // T, whole ms, up to MaxBlockTime
+	Rate      uint64        // bits a second of stream, before coding
+	Media     Media
+	Root      [32]byte // node ID of the source's own participant
+	Name      string
+}
+
+// ErrInfo is wrapped by every refusal of an Info's bytes.
+var ErrInfo = errors.New("bad stream info")
+
+const infoDomain = "stripecast info v1\x00"
+
+// The layout on the wire, in order: version 1, stream 32, epoch 4, seq 4, k 1,
+// m 1, block time 2 (ms), rate 6 (bits/s), media 1, root 32, name 1+…, and the
+// signature 64 over domain and all before it.
+const infoVersion = 1
+
+// MaxInfo is the longest encoded Info, in bytes.
+const MaxInfo = 85 + MaxName + ed25519.SignatureSize
+
+// Sign encodes the info and signs it with the stream's key.
+func (i Info) Sign(key ed25519.PrivateKey) []byte {
+	var w wire.Writer
+	w.U8(infoVersion)
+	w.Raw(i.Stream[:])
+	w.U32(i.Epoch)
+	w.U32(i.Seq)
+	w.U8(uint8(i.Layout.K))
+	w.U8(uint8(i.Layout.M))
+	w.U16(uint16(i.BlockTime.Milliseconds()))
+	w.U48(i.Rate)
+	w.U8(uint8(i.Media))
+	w.Raw(i.Root[:])
+	w.Bytes8([]byte(i.Name))
+	w.Raw(ed25519.Sign(key, append([]byte(infoDomain), w.B...)))
+	return w.B
+}
+
+// OpenInfo reads a signed Info and checks its signature.
+func OpenInfo(b []byte) (Info, error) {
+	refuse := func(what any) (Info, error) { return Info{}, fmt.Errorf("%w: %v", ErrInfo, what) }
+	if len(b) > MaxInfo || len(b) < ed25519.SignatureSize {
+		return refuse("length")
+	}
+	body, sig := b[:len(b)-ed25519.SignatureSize], b[len(b)-ed25519.SignatureSize:]
+	r := wire.NewReader(body)
+	var i Info
+	if v := r.U8(); v != infoVersion {
+		return refuse(fmt.Sprintf("version %d", v))
+	}
+	r.Copy(i.Stream[:])
+	i.Epoch = r.U32()
+	i.Seq = r.U32()
+	i.Layout.K = int(r.U8())
+	i.Layout.M = int(r.U8())
+	i.BlockTime = time.Duration(r.U16()) * time.Millisecond
+	i.Rate = r.U48()
+	i.Media = Media(r.U8())
+	r.Copy(i.Root[:])
+	i.Name = string(r.Bytes8())
+	if err := r.Done(); err != nil {
+		return refuse(err)
+	}
+	if err := i.Layout.Validate(); err != nil {
+		return refuse(err)
+	}
+	switch {
+	case i.BlockTime <= 0 || i.BlockTime > MaxBlockTime:
+		return refuse("block time")
+	case i.Media >= mediaCount:
+		return refuse("media")
+	case len(i.Name) > MaxName:
+		return refuse("name")
+	case CheckKey(i.Stream) != nil || CheckKey(i.Root) != nil:
+		return refuse(ErrWeakKey)
+	}
+	if !ed25519.Verify(i.Stream[:], append([]byte(infoDomain), body...), sig) {
+		return refuse("signature")
+	}
+	return i, nil
+}
+
+// SlotRate is what feeding one child one stripe costs, in bits a second on the
+// wire: a K-th of the rate, the proof, and a tenth for QUIC and repair.
+func (i Info) SlotRate() float64 {
+	data := float64(i.Rate) / float64(i.Layout.K)
+	proof := float64(i.Layout.ShardOverhead()*8) / i.BlockTime.Seconds()
+	return (data + proof) * 1.1
+}

@@ -1,0 +1,127 @@
+package stripe
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Link is how people pass a stream on:
+//
+//	stripecast://ID@host:port[,host:port…]/name
+//
+// It holds no character that a shell would touch; an IPv6 address is written in
+// the ipv6-literal form (2001-db8--1.ipv6-literal.net), and read in brackets too.
+type Link struct {
+	ID    ID
+	Hosts []string // host:port of pool members to ask first, 1 … MaxHosts
+	Name  string   // for people; may be empty
+}
+
+// ErrLink is wrapped by every refusal of a link.
+var ErrLink = errors.New("bad link")
+
+const (
+	linkScheme  = "stripecast://"
+	ipv6Literal = ".ipv6-literal.net"
+)
+
+// ParseLink reads a link. It resolves and dials nothing.
+func ParseLink(s string) (Link, error) {
+	refuse := func(format string, a ...any) (Link, error) {
+		return Link{}, fmt.Errorf("%w: %w", ErrLink, fmt.Errorf(format, a...))
+	}
+	if len(s) > 4096 {
+		return refuse("longer than 4096 bytes")
+	}
+	rest, ok := strings.CutPrefix(s, linkScheme)
+	if !ok {
+		return refuse("%q does not start with %s", short(s), linkScheme)
+	}
+	idPart, rest, ok := strings.Cut(rest, "@")
+	if !ok {
+		return refuse("%q has no @ between stream ID and hosts", short(s))
+	}
+	id, err := ParseID(idPart)
+	if err != nil {
+		return refuse("%w", err)
+	}
+	hostPart, namePart, _ := strings.Cut(rest, "/")
+	l := Link{ID: id}
+	for _, h := range strings.Split(hostPart, ",") {
+		addr, err := parseHost(h)
+		if err != nil {
+			return refuse("%w", err)
+		}
+		l.Hosts = append(l.Hosts, addr)
+	}
+	if len(l.Hosts) > MaxHosts {
+		return refuse("%d hosts, at most %d", len(l.Hosts), MaxHosts)
+	}
+	name, err := url.PathUnescape(namePart)
+	if err != nil || len(name) > MaxName {
+		return refuse("the name %q is malformed or longer than %d bytes", short(namePart), MaxName)
+	}
+	l.Name = name
+	return l, nil
+}
+
+func parseHost(s string) (string, error) {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", fmt.Errorf("%q is not host:port", short(s))
+	}
+	if p, err := strconv.ParseUint(port, 10, 16); err != nil || p == 0 {
+		return "", fmt.Errorf("%q has no port from 1 to 65535", short(s))
+	}
+	if lit, ok := strings.CutSuffix(host, ipv6Literal); ok {
+		a, err := netip.ParseAddr(strings.ReplaceAll(lit, "-", ":"))
+		if err != nil || !a.Is6() {
+			return "", fmt.Errorf("%q is not an IPv6 address", short(host))
+		}
+		return net.JoinHostPort(a.String(), port), nil
+	}
+	if a, err := netip.ParseAddr(host); err == nil && a.Zone() == "" {
+		return net.JoinHostPort(a.String(), port), nil
+	}
+	if host == "" || len(host) > 253 || strings.ContainsFunc(host, notPlain) {
+		return "", fmt.Errorf("%q is not a host name or address", short(host))
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+func notPlain(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' || r == '_')
+}
+
+// String is the link as ParseLink reads it.
+func (l Link) String() string {
+	hosts := make([]string, len(l.Hosts))
+	for i, h := range l.Hosts {
+		hosts[i] = h
+		host, port, _ := net.SplitHostPort(h)
+		if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
+			hosts[i] = strings.ReplaceAll(a.String(), ":", "-") + ipv6Literal + ":" + port
+		}
+	}
+	return linkScheme + l.ID.String() + "@" + strings.Join(hosts, ",") + "/" + escapeName(l.Name)
+}
+
+// escapeName is stricter than url.PathEscape: what is not unreserved (RFC 3986,
+// 2.3) is escaped, so that no shell touches it.
+func escapeName(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		if !notPlain(rune(c)) {
+			b.WriteByte(c)
+			continue
+		}
+		fmt.Fprintf(&b, "%%%02X", c)
+	}
+	return b.String()
+}
