@@ -151,12 +151,62 @@ func TestBaseForgets(t *testing.T) {
 	b.sample(0, time.Second)
 	for s := range 180 {
 		b.sample(time.Duration(s)*time.Second, 2*time.Second)
-		if want := time.Second; s < 60 && b.target() != want {
+		want := time.Second
+		if s >= 120 {
+			want = 2 * time.Second
+		}
+		if b.target() != want {
 			t.Fatalf("%d s: %v", s, b.target())
 		}
 	}
-	if b.target() != 2*time.Second {
+	b.sample(400*time.Second, 3*time.Second) // nothing came for long: both are old
+	if b.target() != 3*time.Second {
 		t.Fatalf("still %v", b.target())
+	}
+}
+
+// TestTimesNeverFall: whatever a source says, a block's time is between those of
+// its neighbours, so that none holds up its successors.
+func TestTimesNeverFall(t *testing.T) {
+	for seed := range uint64(200) {
+		rnd := rand.New(rand.NewPCG(seed, 3))
+		b := New(Config{Delay: MaxDelay, BlockTime: 100 * time.Millisecond})
+		b.Handle(at(0), block(0, 1e6, stripe.RandomAccess))
+		b.Handle(at(2*time.Second), block(1, 1e6+100, 0))
+		for i := range 60 {
+			n := 2 + rnd.Uint64N(60)
+			source := 1e6 + int64(n)*100
+			if rnd.IntN(3) == 0 {
+				source += rnd.Int64N(100_000) - 50_000
+			}
+			b.Handle(at(2*time.Second+time.Duration(i)*10*time.Millisecond), block(n, source, 0))
+			for j := 1; j < len(b.entries); j++ {
+				if b.entries[j].at < b.entries[j-1].at {
+					t.Fatalf("seed %d: block %d is before block %d", seed, b.entries[j].Number, b.entries[j-1].Number)
+				}
+			}
+		}
+		if b.entries[0].at < b.last.at {
+			t.Fatalf("seed %d: the first entry is before what played", seed)
+		}
+	}
+}
+
+// TestFlagsOfTheBlockCount: a header told without its flags hides no start.
+func TestFlagsOfTheBlockCount(t *testing.T) {
+	b := New(DefaultConfig())
+	b.Handle(at(0), Head{Epoch: 1, Number: 9, SourceTime: 2000})
+	b.Handle(at(0), Head{Epoch: 1, Number: 1})
+	b.Handle(at(1), block(0, 0, 0))
+	if out := b.Handle(at(1), block(1, 100, stripe.RandomAccess)); len(out) != 1 || out[0].(Play).Header.Number != 1 {
+		t.Fatalf("%v", out)
+	}
+}
+
+func TestNumberThatCannotTravel(t *testing.T) {
+	b := New(DefaultConfig())
+	if b.Handle(at(0), block(1<<32, 0, stripe.RandomAccess)); b.Stats().Late != 1 || b.Stats().Held != 0 {
+		t.Fatalf("%+v", b.Stats())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -38,11 +39,11 @@ func (d *decoder) header(most int) (h exchangeHeader) {
 	d.fields(headerFields, func(i int) {
 		switch headerFields[i] {
 		case "Nodes":
-			if h.nodes = int(d.number(1<<32 - 1)); h.nodes > most && d.err == nil {
+			if h.nodes = int(d.number(math.MaxInt32)); h.nodes > most && d.err == nil {
 				d.err = refuse(TooLong)
 			}
 		case "UserStateLen":
-			if d.number(1<<32-1) != 0 && d.err == nil {
+			if d.number(math.MaxInt32) != 0 && d.err == nil {
 				d.err = refuse(Forbidden)
 			}
 		case "Join":
@@ -113,10 +114,11 @@ func (g *guard) stream(now time.Time, from membership.NodeID, r io.Reader, answe
 
 func (g *guard) readStream(now time.Time, from membership.NodeID, d *decoder, answer bool) ([]byte, error) {
 	kind := d.byte()
-	if d.err != nil {
-		return nil, d.err
-	}
 	switch {
+	case d.err == io.EOF:
+		return nil, nil // hung up without a word, as we do
+	case d.err != nil:
+		return nil, d.err
 	case kind == kindExchange:
 		return g.readExchange(now, from, d)
 	case answer && (kind == kindAck || kind == kindError), !answer && kind == kindPing:
@@ -160,7 +162,7 @@ func (g *guard) sentStream(now time.Time, b []byte) []byte {
 	if d.byte() != kindExchange {
 		return b
 	}
-	h := d.header(1<<32 - 1)
+	h := d.header(math.MaxInt32)
 	var states []state
 	for range h.nodes {
 		states = append(states, d.state())

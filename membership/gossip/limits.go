@@ -21,8 +21,11 @@ const (
 	// MaxMembers is how many nodes may be known at once, living or recently
 	// dead. A newcomer over it is refused until somebody is forgotten.
 	MaxMembers = 2000
-	// MaxPerNetwork is how many of them one network (IPv4 /24, IPv6 /48) may
-	// hold, loopback exempt. Its next one is refused.
+	// MaxPerIP and MaxPerNetwork are how many of them may name one first address
+	// (IPv6: one /56) and one network (IPv4 /24, IPv6 /48), loopback exempt. The
+	// next one is refused. They also bound how many we dial at a third party
+	// whose address strangers put into their records.
+	MaxPerIP      = 8
 	MaxPerNetwork = 64
 	// MaxPeers is for how many peers rates are kept. A new peer over it replaces
 	// one that was idle for PeerIdle; if there is none its messages are refused.

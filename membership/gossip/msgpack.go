@@ -8,7 +8,7 @@ import (
 )
 
 // The few forms of msgpack that memberlist writes: maps with field names, raw
-// strings, unsigned numbers, booleans and nil. The reader also takes the newer
+// strings, whole numbers, booleans and nil. The reader also takes the newer
 // string and binary forms of the same; arrays, floats, extensions, negative
 // numbers and nesting do not occur and are refused.
 const (
@@ -21,6 +21,9 @@ const (
 	packU16    = 0xcd
 	packU32    = 0xce
 	packU64    = 0xcf
+	packI16    = 0xd1
+	packI32    = 0xd2
+	packI64    = 0xd3
 	packStr8   = 0xd9
 	packStr16  = 0xda
 	packFixNum = 0x80 // below it: the number itself
@@ -81,10 +84,16 @@ func (d *decoder) number(most uint64) uint64 {
 		v = d.big(4)
 	case b == packU64:
 		v = d.big(8)
+	case b == packI16: // how a Go int over 127 is written
+		v = uint64(int16(d.big(2)))
+	case b == packI32:
+		v = uint64(int32(d.big(4)))
+	case b == packI64:
+		v = d.big(8)
 	default:
 		d.fail()
 	}
-	if v > most {
+	if v > most { // also what was negative
 		d.fail()
 		return 0
 	}

@@ -68,6 +68,7 @@ type ticket struct {
 	ip       netip.Addr
 	charged  bool // to its IP
 	accepted bool
+	ended    bool
 }
 
 var errRefused = errors.New("quicnet: too many connections")
@@ -109,6 +110,9 @@ func (t *ticket) accept(now time.Time) {
 	g := t.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if t.ended {
+		return
+	}
 	if !t.charged && !t.ip.IsLoopback() {
 		if b := g.bucket(now, t.ip); b != nil {
 			b.take(now)
@@ -124,6 +128,7 @@ func (t *ticket) end() {
 	g := t.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	t.ended = true
 	if t.accepted {
 		g.inbound--
 		return

@@ -73,10 +73,10 @@ func (t *TableCache) keep(pid PID, p Packet) {
 			a.cur.key, fresh, a.good = [2]byte{sec[6], sec[4]}, false, true
 		}
 	}
-	if p.HasPayload() && len(a.cur.packets) < maxUnit*PacketLen {
+	if p.HasPayload() && len(a.cur.packets) <= maxUnit*PacketLen {
 		a.cur.packets = append(a.cur.packets, p...)
 	}
-	if a.good && a.asm.idle() && len(a.cur.packets) < maxUnit*PacketLen {
+	if a.good && a.asm.idle() && len(a.cur.packets) <= maxUnit*PacketLen {
 		t.store(&a.cur)
 	}
 }

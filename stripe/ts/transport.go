@@ -149,8 +149,12 @@ func (t *transport) bounds(b *block, now time.Time, pid PID, p Packet) {
 		if b.random && young {
 			return // all pictures may be such points, and all audio is
 		}
-		b.cut(now, b.place())
-		b.due = b.clock + b.period
+		if b.full() {
+			b.end(now)
+		} else {
+			b.cut(now, b.place())
+			b.due = b.clock + b.period
+		}
 		b.random = len(b.buf) == 0 || b.lead == 0
 		return
 	}

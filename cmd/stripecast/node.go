@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/stripecast/stripecast/playout/httpd"
+	"github.com/stripecast/stripecast/relay"
+	"github.com/stripecast/stripecast/relay/host"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// node is what the flags of every participant have in common.
+type node struct {
+	listen, advertise, upload, http string
+	join                            []string
+	httpDefault                     bool
+}
+
+func (n *node) flags(f *pflag.FlagSet, listen, upload, http string) {
+	f.StringVar(&n.listen, "listen", listen, "UDP `[HOST]:PORT` for everything; port 0 takes any")
+	f.StringVar(&n.advertise, "advertise", "", "`HOST:PORT` by which others reach this machine (default: found out)")
+	f.StringSliceVar(&n.join, "join", nil, "`HOST:PORT` of pool members, several with commas")
+	f.StringVar(&n.upload, "upload", upload, "upload cap in bits a second, as in `20M`")
+	f.StringVar(&n.http, "http", http, "`HOST:PORT` of the status page and, for a viewer, of the stream")
+}
+
+func (n *node) verbose(cmd *cobra.Command) bool {
+	v, _ := cmd.Flags().GetBool("verbose")
+	return v
+}
+
+// start runs a participant and, if there is a pool to join, waits for it.
+func (n *node) start(c *console, logger *slog.Logger, cfg relay.Config, gossip bool) (*host.Host, error) {
+	if len(n.join) > stripe.MaxHosts {
+		n.join = n.join[:stripe.MaxHosts]
+	}
+	for _, j := range n.join {
+		if _, port, err := net.SplitHostPort(j); err != nil || !isPort(port) {
+			return nil, fail(fmt.Errorf("%q is not host:port", j), "give --join as in pool.example.org:7070")
+		}
+	}
+	if cfg.Back == 0 {
+		cfg.Back = 4 * time.Second // what a newcomer to this relay may ask for
+	}
+	h, err := host.Start(host.Config{
+		Participant: cfg, Listen: n.listen, Advertise: n.advertise, Join: n.join, Gossip: gossip, Logger: logger,
+	})
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fail(fmt.Errorf("UDP %s is taken", n.listen), "another stripecast may run here; give --listen with another port, or :0 for any")
+	case err != nil:
+		return nil, fail(err, "check --listen and --advertise")
+	}
+	return h, nil
+}
+
+func isPort(s string) bool {
+	p, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && p > 0
+}
+
+// reach waits for the pool, and says so while it does.
+func (n *node) reach(ctx context.Context, c *console, h *host.Host) error {
+	if len(n.join) == 0 {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() { done <- h.WaitJoined(ctx) }()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	began := time.Now()
+	for {
+		select {
+		case err := <-done:
+			if errors.Is(err, host.ErrUnreachable) {
+				return unreachable(n.join)
+			}
+			return err
+		case <-tick.C:
+			c.say("trying %s … %d s of %d", strings.Join(n.join, ", "), int(time.Since(began).Seconds()), int(host.JoinPatience.Seconds()))
+		}
+	}
+}
+
+// web is a participant's HTTP server.
+type web struct {
+	url   string
+	urls  []string
+	close func()
+}
+
+// serve starts the HTTP server of a participant that does not play.
+func (n *node) serve(ctx context.Context, c *console, status func(urls []string) any) (*web, error) {
+	return serveHTTP(n.http, n.httpDefault, "", nil, status)
+}
+
+func serveHTTP(addr string, fallback bool, name string, stream *httpd.Broadcaster, status func(urls []string) any) (*web, error) {
+	w := &web{}
+	cfg := httpd.DefaultConfig()
+	cfg.Addr, cfg.Fallback, cfg.Name, cfg.Stream = addr, fallback, name, stream
+	cfg.Status = func() any { return status(w.urls) }
+	srv, err := httpd.New(cfg)
+	if err != nil {
+		return nil, fail(err, "give --http with a free port, as in 127.0.0.1:0")
+	}
+	w.url = srv.URL()
+	w.urls = []string{w.url}
+	if stream != nil {
+		w.urls = append(w.urls, w.url+"stream", w.url+"live.m3u")
+	}
+	// The server outlives the command's context, so that players get the end.
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		srv.Run(ctx)
+	}()
+	w.close = func() {
+		cancel()
+		<-done
+	}
+	return w, nil
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stripecast/stripecast/relay"
+	"github.com/stripecast/stripecast/relay/host"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+type relayFlags struct {
+	node
+	newPool bool
+	allow   []string
+}
+
+func newRelay(c *console) *cobra.Command {
+	f := relayFlags{}
+	cmd := &cobra.Command{
+		Use:   "relay [LINK…]",
+		Short: "Lend this machine's uplink to streams",
+		Long: "Forward one stripe, or a few, of live streams for strangers. With links it joins\n" +
+			"their pool and carries those streams only; with --join it carries whatever the\n" +
+			"pool has; --new-pool starts a pool that others can join.",
+		Example: "  stripecast relay 'stripecast://…' --upload 50M\n" +
+			"  stripecast relay --join pool.example.org:7070\n" +
+			"  stripecast relay --new-pool",
+		RunE: func(cmd *cobra.Command, args []string) error { return runRelay(cmd, c, &f, args) },
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.newPool, "new-pool", false, "start a pool of its own")
+	flags.StringSliceVar(&f.allow, "allow", nil, "carry only streams with these `ID`s, several with commas")
+	f.node.flags(flags, ":7070", "20M", "127.0.0.1:0")
+	return cmd
+}
+
+func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) error {
+	ctx := cmd.Context()
+	if len(args) == 0 && len(f.join) == 0 && !f.newPool {
+		return misuse(errors.New("there is no pool to join"), "give a link, or --join HOST:PORT, or --new-pool")
+	}
+	upload, err := parseRate(f.upload)
+	if err != nil {
+		return err
+	}
+	cfg := relay.Config{Key: host.NewKey(), Upload: upload, Any: len(args) == 0}
+	if len(args) > relay.MaxStreams {
+		return fail(fmt.Errorf("%d links", len(args)), "a relay carries at most %d streams", relay.MaxStreams)
+	}
+	for _, a := range args {
+		link, err := stripe.ParseLink(a)
+		if err != nil {
+			return fail(err, "a link looks like stripecast://ID@host:port/name, as the source printed it")
+		}
+		cfg.Streams = append(cfg.Streams, link.ID)
+		f.join = append(f.join, link.Hosts...)
+	}
+	for _, a := range f.allow {
+		id, err := stripe.ParseID(a)
+		if err != nil {
+			return fail(err, "--allow takes stream IDs: what stands before @ in a link")
+		}
+		cfg.Allow = append(cfg.Allow, id)
+	}
+	h, err := f.start(c, c.logger(f.verbose(cmd)), cfg, true)
+	if err != nil {
+		return err
+	}
+	defer h.Leave()
+	if err := f.reach(ctx, c, h); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	web, err := f.serve(ctx, c, func(urls []string) any { return describe("relay", h, nil, urls) })
+	if err != nil {
+		return err
+	}
+	defer web.close()
+	c.say("relaying on %s with up to %s; status at %s", h.Advertised(), rate(upload), web.url)
+	if f.newPool {
+		c.say("others join with: --join %s", h.Advertised())
+	}
+	stop := make(chan struct{})
+	defer close(stop)
+	go statusLine(c, relayLine(h), stop)
+	<-ctx.Done()
+	return nil
+}
+
+func relayLine(h *host.Host) func() string {
+	var in, out meter
+	return func() string {
+		st := h.Status()
+		now, net := time.Now(), h.Net()
+		children, homes := 0, 0
+		for _, s := range st.Streams {
+			children += s.Children
+			for _, b := range s.Stripes {
+				if b.Home {
+					homes++
+				}
+			}
+		}
+		return fmt.Sprintf("%d streams  %d home stripes  in %s  out %s  %d children  %d relays known",
+			len(st.Streams), homes, rate(in.rate(now, net.In)), rate(out.rate(now, net.Out)), children, st.Known)
+	}
+}
+
+// awaitStream waits until somebody has told what the stream is.
+func awaitStream(ctx context.Context, c *console, h *host.Host, id stripe.ID) error {
+	patience := time.NewTimer(host.JoinPatience)
+	defer patience.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	said := time.Now()
+	for {
+		select {
+		case <-tick.C:
+			for _, s := range h.Status().Streams {
+				if s.Info.Stream == id {
+					return nil
+				}
+			}
+			if time.Since(said) > 2*time.Second {
+				said = time.Now()
+				c.say("asking the pool for the stream …")
+			}
+		case <-patience.C:
+			return fail(fmt.Errorf("nobody in the pool carries the stream %s", id.Short()),
+				"check that the source runs and that the link is the one it printed last")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stripecast/stripecast/playout/view"
+	"github.com/stripecast/stripecast/relay"
+	"github.com/stripecast/stripecast/relay/host"
+)
+
+// status is what /api/status says. A participant that carries several streams
+// says of the first what one that carries one says, and lists all in Streams.
+type status struct {
+	Role string `json:"role"` // source, relay or view
+	Node string `json:"node"` // node ID
+	streamStatus
+	Streams     []streamStatus `json:"streams"`
+	Bytes       bytesStatus    `json:"bytes"`
+	RelaysKnown int            `json:"relays_known"`
+	Peers       int            `json:"peers"`  // connected
+	Upload      float64        `json:"upload"` // cap, bits/s; 0 = shares nothing
+	URLs        []string       `json:"urls"`
+}
+
+type streamStatus struct {
+	Stream   string         `json:"stream"` // ID
+	Name     string         `json:"name"`
+	Media    string         `json:"media"`
+	Layout   string         `json:"layout"`
+	Epoch    uint32         `json:"epoch"`
+	Rate     uint64         `json:"rate"`       // bits/s of stream
+	Block    float64        `json:"block_time"` // seconds
+	Ended    bool           `json:"ended"`
+	Spare    int            `json:"spare_stripes"` // live stripes less k
+	Live     int            `json:"live_stripes"`
+	Stripes  []stripeStatus `json:"stripes"`
+	Children int            `json:"children"`
+	Slots    int            `json:"slots"`
+	Blocks   blocksStatus   `json:"blocks"`
+	Delay    float64        `json:"delay"` // seconds from source to player; 0 unless it plays
+	Window   int            `json:"window_bytes"`
+	Counters relay.Counters `json:"counters"`
+}
+
+type stripeStatus struct {
+	Stripe   int    `json:"stripe"`
+	Parent   string `json:"parent"` // node ID; empty if there is none
+	Depth    int    `json:"depth"`
+	Live     bool   `json:"live"`
+	Home     bool   `json:"home"`
+	Children int    `json:"children"`
+}
+
+type blocksStatus struct {
+	Played  uint64 `json:"played"` // by a source: published
+	Skipped uint64 `json:"skipped"`
+	Rebuilt uint64 `json:"rebuilt"` // with parity
+}
+
+// bytesStatus: in and out as on the wire, with UDP and IP headers; payload is
+// bytes of stream cut or played.
+type bytesStatus struct {
+	In      uint64 `json:"in"`
+	Out     uint64 `json:"out"`
+	Payload uint64 `json:"payload"`
+}
+
+// describe puts a status together. player may be nil.
+func describe(role string, h *host.Host, player *view.Player, urls []string) status {
+	st := h.Status()
+	net := h.Net()
+	out := status{
+		Role: role, Node: st.Node.String(), URLs: urls,
+		RelaysKnown: st.Known, Peers: st.Peers,
+		Bytes:   bytesStatus{In: net.In, Out: net.Out},
+		Streams: []streamStatus{},
+	}
+	for _, s := range st.Streams {
+		d := describeStream(s)
+		if player != nil {
+			ps := player.Stats()
+			d.Blocks = blocksStatus{Played: ps.Played, Skipped: ps.Skipped, Rebuilt: ps.Rebuilt}
+			d.Delay = ps.Delay.Seconds()
+			out.Bytes.Payload = ps.Payload
+		} else if s.Source {
+			d.Blocks.Played = s.Counters.Blocks
+			out.Bytes.Payload += s.Counters.Payload
+		}
+		out.Streams = append(out.Streams, d)
+	}
+	if len(out.Streams) > 0 {
+		out.streamStatus = out.Streams[0]
+	}
+	return out
+}
+
+func describeStream(s relay.StreamStatus) streamStatus {
+	d := streamStatus{
+		Stream: s.Info.Stream.String(), Name: s.Info.Name, Media: s.Info.Media.String(),
+		Layout: s.Info.Layout.String(), Epoch: s.Info.Epoch, Rate: s.Info.Rate,
+		Block: s.Info.BlockTime.Seconds(), Ended: s.Ended, Spare: s.Spare, Live: s.Live,
+		Children: s.Children, Slots: s.Slots, Window: s.Window, Counters: s.Counters,
+		Stripes: []stripeStatus{},
+	}
+	for _, b := range s.Stripes {
+		parent := ""
+		if !b.Parent.IsZero() {
+			parent = b.Parent.String()
+		}
+		d.Stripes = append(d.Stripes, stripeStatus{
+			Stripe: b.Stripe, Parent: parent, Depth: b.Depth, Live: b.Live, Home: b.Home, Children: b.Children,
+		})
+	}
+	return d
+}
+
+// statusLine is one line for people, every second on a terminal and every ten
+// elsewhere, until stop is closed.
+func statusLine(c *console, line func() string, stop <-chan struct{}) {
+	every, end := 10*time.Second, "\n"
+	terminal := isTerminal(c.err)
+	if terminal {
+		every, end = time.Second, ""
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if text := line(); text != "" && terminal {
+				fmt.Fprintf(c.err, "\r%s\x1b[K%s", text, end)
+			} else if text != "" {
+				fmt.Fprintf(c.err, "%s%s", text, end)
+			}
+		case <-stop:
+			if terminal {
+				fmt.Fprintln(c.err)
+			}
+			return
+		}
+	}
+}
+
+// meter gives a rate from a counter that is read now and then.
+type meter struct {
+	last uint64
+	at   time.Time
+}
+
+func (m *meter) rate(now time.Time, total uint64) float64 {
+	defer func() { m.last, m.at = total, now }()
+	if m.at.IsZero() || !now.After(m.at) || total < m.last {
+		return 0
+	}
+	return float64(total-m.last) * 8 / now.Sub(m.at).Seconds()
+}

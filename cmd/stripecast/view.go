@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stripecast/stripecast/playout"
+	"github.com/stripecast/stripecast/playout/httpd"
+	"github.com/stripecast/stripecast/playout/sink"
+	"github.com/stripecast/stripecast/playout/view"
+	"github.com/stripecast/stripecast/relay"
+	"github.com/stripecast/stripecast/relay/host"
+	"github.com/stripecast/stripecast/stripe"
+	"github.com/stripecast/stripecast/stripe/ts"
+)
+
+type viewFlags struct {
+	node
+	out     string
+	delay   time.Duration
+	player  string
+	noShare bool
+}
+
+func newView(c *console) *cobra.Command {
+	f := viewFlags{}
+	cmd := &cobra.Command{
+		Use:   "view LINK",
+		Short: "Watch a stream",
+		Long: "Rebuild the stream and play it: at a local URL that any player opens, many at\n" +
+			"once; into a player that it starts; to a file or to standard output. A viewer\n" +
+			"passes a part of the stream on to others unless told not to.",
+		Example: "  stripecast view 'stripecast://…' --player mpv\n" +
+			"  stripecast view 'stripecast://…' -o - | ffplay -",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runView(cmd, c, &f, args[0]) },
+	}
+	flags := cmd.Flags()
+	f.node.flags(flags, ":0", "10M", httpd.DefaultAddr)
+	flags.StringVarP(&f.out, "output", "o", "", "write the stream to `FILE`, or - for standard output")
+	flags.DurationVar(&f.delay, "delay", playout.DefaultConfig().Delay, "time from the source to the player, 100ms to 1m: more survives more")
+	flags.StringVar(&f.player, "player", "", "start this `COMMAND` with the stream's URL, and end with it")
+	flags.BoolVar(&f.noShare, "no-share", false, "pass nothing on to others")
+	return cmd
+}
+
+func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	link, err := stripe.ParseLink(arg)
+	if err != nil {
+		return fail(err, "a link looks like stripecast://ID@host:port/name, as the source printed it")
+	}
+	if err := (playout.Config{Delay: f.delay, BlockTime: playout.DefaultConfig().BlockTime}).Validate(); err != nil {
+		return fail(err, "give --delay from %v to %v", playout.MinDelay, playout.MaxDelay)
+	}
+	upload, err := parseRate(f.upload)
+	if err != nil {
+		return err
+	}
+	if f.noShare {
+		upload = 0
+	}
+	var player []string
+	if f.player != "" {
+		player = strings.Fields(f.player)
+		if _, err := exec.LookPath(player[0]); err != nil {
+			return fail(err, "install %s, name another player, or open the URL in any player", player[0])
+		}
+	}
+	v := &viewer{console: c, share: upload > 0}
+	if f.out != "" {
+		if v.file, err = sink.Open(sink.Config{Path: f.out, MarkGap: v.markGap}); err != nil {
+			return fail(err, "give -o a file that can be written, or - for standard output")
+		}
+	}
+	f.join = append(f.join, link.Hosts...)
+	h, err := f.start(c, c.logger(f.verbose(cmd)), relay.Config{
+		Key: host.NewKey(), Upload: upload, Streams: []stripe.ID{link.ID}, Play: true, Back: f.delay,
+	}, v.share)
+	if err != nil {
+		return err
+	}
+	defer h.Leave()
+	if err = f.reach(ctx, c, h); err == nil {
+		err = awaitStream(ctx, c, h, link.ID)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	return v.run(ctx, cancel, h, f, link.Name, player, cmd.Flags().Changed("http"))
+}
+
+// viewer is a view under way.
+type viewer struct {
+	*console
+	share bool
+	file  *sink.Sink // nil without -o
+	live  *httpd.Broadcaster
+	media atomic.Int32 // stripe.Media
+}
+
+func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFlags, name string, command []string, httpGiven bool) error {
+	v.live = httpd.NewBroadcaster()
+	sinks := []view.Sink{&broadcast{v.live}}
+	if v.file != nil {
+		sinks = append(sinks, &fileSink{v.file, &v.media})
+	}
+	player := view.New(f.delay, sinks...)
+	web, err := serveHTTP(f.http, !httpGiven, name, v.live, func(urls []string) any { return describe("view", h, player, urls) })
+	if err != nil {
+		return err
+	}
+	defer web.close()
+	v.say("playing %s at %s", name, web.urls[1])
+	v.say("page %s, playlist %s", web.url, web.urls[2])
+	stop := make(chan struct{})
+	go statusLine(v.console, viewLine(h, player), stop)
+	defer close(stop)
+
+	written := make(chan error, 1)
+	if v.file != nil {
+		go func() { written <- v.file.Run(context.WithoutCancel(ctx)) }()
+	}
+	if len(command) > 0 {
+		go func() {
+			runPlayer(ctx, v.console, append(command, web.urls[1]))
+			cancel()
+		}()
+	}
+	played := make(chan struct{})
+	go func() {
+		defer close(played)
+		player.Run(ctx, h.Media())
+	}()
+	select {
+	case <-played:
+	case err := <-written:
+		cancel()
+		<-played
+		if !errors.Is(err, sink.ErrReaderGone) {
+			return fail(err, "check that there is room where -o writes to")
+		}
+		return nil
+	}
+	if v.file != nil {
+		select {
+		case err := <-written:
+			if err != nil && !errors.Is(err, sink.ErrReaderGone) {
+				return fail(err, "check that there is room where -o writes to")
+			}
+		case <-cmdDone(ctx, 5*time.Second):
+		}
+	}
+	if player.Stats().Ended {
+		v.say("the stream has ended")
+		v.drain(ctx)
+	}
+	return nil
+}
+
+// drain lets players on HTTP read what they have not yet.
+func (v *viewer) drain(ctx context.Context) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for v.live.Stats().Clients > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// cmdDone is closed after wait, or at once if ctx ends.
+func cmdDone(ctx context.Context, wait time.Duration) <-chan struct{} {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	context.AfterFunc(ctx, cancel)
+	return ctx.Done()
+}
+
+func (v *viewer) markGap(next []byte) []byte {
+	if stripe.Media(v.media.Load()) != stripe.MediaTS {
+		return nil
+	}
+	return ts.MarkGap(next)
+}
+
+// runPlayer runs a player until it ends. It may write to our standard error.
+func runPlayer(ctx context.Context, c *console, command []string) {
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Stderr, cmd.Stdout = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil && ctx.Err() == nil {
+		c.say("%s: %v", command[0], err)
+	}
+}
+
+// broadcast gives the stream to HTTP clients.
+type broadcast struct{ to *httpd.Broadcaster }
+
+func (b *broadcast) Open(info stripe.Info) {
+	f := httpd.Format{Media: info.Media}
+	if info.Media == stripe.MediaTS {
+		tables := &ts.TableCache{}
+		f.MarkGap = ts.MarkGap
+		f.Prologue = func(block []byte) []byte {
+			tables.Push(block)
+			if ts.HasTables(block) {
+				return nil
+			}
+			return tables.AppendTo(nil)
+		}
+	}
+	b.to.Begin(f)
+}
+
+func (b *broadcast) Push(p playout.Play) { b.to.Push(p) }
+func (b *broadcast) End()                { b.to.End() }
+
+// fileSink gives it to a file or standard output.
+type fileSink struct {
+	to    *sink.Sink
+	media *atomic.Int32
+}
+
+func (f *fileSink) Open(info stripe.Info) { f.media.Store(int32(info.Media)) }
+func (f *fileSink) Push(p playout.Play)   { f.to.Push(p) }
+func (f *fileSink) End()                  { f.to.End() }
+
+func viewLine(h *host.Host, player *view.Player) func() string {
+	var payload meter
+	return func() string {
+		st := h.Status()
+		if len(st.Streams) == 0 {
+			return "the stream is gone; waiting for it"
+		}
+		s, net, p := st.Streams[0], h.Net(), player.Stats()
+		shared := 0.0
+		if net.In > 0 {
+			shared = float64(net.Out) / float64(net.In)
+		}
+		return fmt.Sprintf("%s  delay %.1f s  spare %d  shared %.2f  played %d  skipped %d",
+			rate(payload.rate(time.Now(), p.Payload)), p.Delay.Seconds(), s.Spare, shared, p.Played, p.Skipped)
+	}
+}

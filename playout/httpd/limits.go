@@ -1,0 +1,36 @@
+package httpd
+
+import "time"
+
+// Every bound of this package.
+const (
+	// MaxRing is how many bytes of recent blocks are kept for all clients
+	// together. One block more drops the oldest, and who is still at it skips.
+	MaxRing = 32 << 20
+	// MaxRingBlocks is how many blocks that may be, by the same rule.
+	MaxRingBlocks = 1024
+	// MaxClients is how many clients may take the stream at once. One more is
+	// answered 503.
+	MaxClients = 64
+	// MaxConns is how many connections may be open. One more is closed at once.
+	MaxConns = 256
+
+	// maxHeader is the largest request header, in bytes; net/http answers 431.
+	maxHeader = 16 << 10
+	// fallbackPorts is how many ports after the default one are tried.
+	fallbackPorts = 100
+	// pieceLen is the most that is written under one deadline, in bytes.
+	pieceLen = 64 << 10
+
+	headerTimeout = 5 * time.Second  // to send a request's header
+	answerTimeout = 10 * time.Second // to read an answer that is not the stream
+	idleTimeout   = time.Minute      // between requests
+	closeTimeout  = 2 * time.Second  // for answers under way when Run ends
+
+	// lead is how much of the stream a newcomer gets at once, at the least, if
+	// there is so much.
+	lead = time.Second
+	// keep is how much of the stream is kept for clients that are behind, in
+	// source time, beyond what a newcomer needs.
+	keep = 10 * time.Second
+)

@@ -1,0 +1,150 @@
+package httpd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// Paths that do not depend on the stream. Of a participant that does not play,
+// only the first two exist.
+const (
+	pathPage     = "/"
+	pathStatus   = "/api/status"
+	pathPlaylist = "/live.m3u"
+	pathStream   = "/stream"
+)
+
+const retryAfter = "5" // seconds, with 503
+
+func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+	switch path := r.URL.Path; {
+	case path == pathPage:
+		s.page(w)
+	case path == pathStatus:
+		s.status(w)
+	case s.cfg.Stream == nil:
+		http.NotFound(w, r)
+	case path == pathPlaylist:
+		s.playlist(w, r)
+	case path == pathStream:
+		s.stream(w, r, "")
+	default:
+		suffix, ok := strings.CutPrefix(path, "/"+s.name+".")
+		if !ok || !isSuffix(suffix) {
+			http.NotFound(w, r)
+			return
+		}
+		s.stream(w, r, suffix)
+	}
+}
+
+func isSuffix(suffix string) bool {
+	for m := stripe.MediaTS; m <= stripe.MediaOpaque; m++ {
+		if m.String() == suffix {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Server) status(w http.ResponseWriter) {
+	b, err := json.MarshalIndent(s.cfg.Status(), "", "  ")
+	if err != nil {
+		http.Error(w, "the status cannot be written as JSON: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(append(b, '\n'))
+}
+
+// playlist names the stream's URL as whoever asks reaches us.
+func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
+	path := pathStream
+	if media, ok := s.cfg.Stream.Media(); ok {
+		path = "/" + url.PathEscape(s.name) + "." + media.String()
+	}
+	host := r.Host
+	if host == "" {
+		host = s.listener.Addr().String()
+	}
+	title := strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return -1
+		}
+		return c
+	}, s.name)
+	w.Header().Set("Content-Type", "audio/x-mpegurl")
+	fmt.Fprintf(w, "#EXTM3U\n#EXTINF:-1,%s\nhttp://%s%s\n", title, host, path)
+}
+
+// stream sends the live bytes until the broadcast or the client ends. A suffix
+// must be the medium's.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, suffix string) {
+	rc := http.NewResponseController(w)
+	rc.SetWriteDeadline(time.Now().Add(s.cfg.StartTimeout + s.cfg.WriteTimeout))
+	defer s.clients.Add(-1)
+	if s.clients.Add(1) > MaxClients {
+		busy(w, "too many clients: "+strconv.Itoa(MaxClients)+" take the stream already")
+		return
+	}
+	f, err := s.follow(r.Context())
+	if err != nil {
+		busy(w, "the stream has not begun")
+		return
+	}
+	defer f.Close()
+	if suffix != "" && suffix != f.Media().String() {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", f.Media().MIME())
+	w.Header().Set("Accept-Ranges", "none")
+	if r.Method == http.MethodHead {
+		return
+	}
+	for {
+		before, data, err := f.Next(r.Context())
+		if err != nil {
+			return // the end of the broadcast, of the client, or of us
+		}
+		if s.send(w, rc, before) != nil || s.send(w, rc, data) != nil || rc.Flush() != nil {
+			return
+		}
+	}
+}
+
+func (s *Server) follow(ctx context.Context) (*Follower, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.StartTimeout)
+	defer cancel()
+	return s.cfg.Stream.Follow(ctx)
+}
+
+// send writes b in pieces, each with a deadline: a client may be slow, but it
+// must read.
+func (s *Server) send(w http.ResponseWriter, rc *http.ResponseController, b []byte) error {
+	for len(b) > 0 {
+		n := min(len(b), pieceLen)
+		if err := rc.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)); err != nil {
+			return err
+		}
+		if _, err := w.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+func busy(w http.ResponseWriter, why string) {
+	w.Header().Set("Retry-After", retryAfter)
+	http.Error(w, why, http.StatusServiceUnavailable)
+}

@@ -1,0 +1,149 @@
+// Package httpd is a participant's HTTP server: the stream to many players at
+// once, its state as JSON, and a small page. It listens on loopback unless told
+// otherwise.
+//
+//	playout ──Push──▶ Broadcaster ══ one ring ══▶ a Follower per client ──▶ player
+//
+// The package knows no media format and decides nothing: what it shows, the host
+// gives it.
+package httpd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultAddr is where a participant listens when nobody says where.
+const DefaultAddr = "127.0.0.1:7080"
+
+// Config is what a Server serves, and where.
+type Config struct {
+	// Addr is host:port to listen on. Default DefaultAddr.
+	Addr string
+	// Fallback: Addr is only a suggestion. If it cannot be had, the next ports up
+	// to 100 further are tried.
+	Fallback bool
+	// Status is shown as JSON. It is called by many goroutines at once.
+	Status func() any
+	// Stream is what players get; nil for a participant that does not play.
+	Stream *Broadcaster
+	// Name is the stream's, for people and in its URL; "" is "live".
+	Name string
+	// StartTimeout is how long a player waits for the stream's first block before
+	// it is answered 503. Default 30 s.
+	StartTimeout time.Duration
+	// WriteTimeout is how long a player may read nothing before it is closed.
+	// Default 30 s.
+	WriteTimeout time.Duration
+}
+
+// DefaultConfig listens on DefaultAddr or a port after it, and serves nothing yet.
+func DefaultConfig() Config {
+	return Config{
+		Addr: DefaultAddr, Fallback: true,
+		StartTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
+	}
+}
+
+// Server is one participant's HTTP server.
+type Server struct {
+	cfg      Config
+	host     string // as it stands in Addr, lower case
+	name     string
+	listener net.Listener
+	clients  atomic.Int64 // answers that hold a client's place
+	conns    atomic.Int64
+}
+
+// New listens. Run serves.
+func New(cfg Config) (*Server, error) {
+	host, port, err := net.SplitHostPort(cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("httpd: %w", err)
+	}
+	switch {
+	case cfg.Status == nil:
+		return nil, errors.New("httpd: no status to show")
+	case cfg.StartTimeout <= 0 || cfg.WriteTimeout <= 0:
+		return nil, errors.New("httpd: a timeout is not above 0")
+	}
+	s := &Server{cfg: cfg, host: strings.ToLower(host), name: cfg.Name}
+	if s.name == "" {
+		s.name = "live"
+	}
+	s.listener, err = net.Listen("tcp", cfg.Addr)
+	if n, e := strconv.Atoi(port); err != nil && e == nil && cfg.Fallback {
+		s.listener = listenAfter(host, n)
+	}
+	if s.listener == nil {
+		return nil, fmt.Errorf("httpd: %w", err)
+	}
+	return s, nil
+}
+
+// listenAfter takes the first port after this one that can be had. Whatever
+// keeps one from us (Windows reserves ranges) need not hold for the next.
+func listenAfter(host string, port int) net.Listener {
+	for n := port + 1; n <= min(port+fallbackPorts, 65535); n++ {
+		if l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(n))); err == nil {
+			return l
+		}
+	}
+	return nil
+}
+
+// URL is where the page is, for this machine.
+func (s *Server) URL() string {
+	addr := s.listener.Addr().(*net.TCPAddr)
+	if addr.IP.IsUnspecified() {
+		return fmt.Sprintf("http://127.0.0.1:%d/", addr.Port)
+	}
+	return "http://" + addr.String() + "/"
+}
+
+// Run serves until ctx ends; then streams end cleanly, and Run returns nil.
+// Call it once.
+func (s *Server) Run(ctx context.Context) error {
+	srv := &http.Server{
+		Handler:           s.guard(http.HandlerFunc(s.route)),
+		ReadHeaderTimeout: headerTimeout, // no ReadTimeout: it would end a stream
+		WriteTimeout:      answerTimeout, // a stream sets its own
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnState:         s.countConns,
+	}
+	closed := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		if srv.Shutdown(late) != nil {
+			srv.Close()
+		}
+		closed <- nil
+	})
+	err := srv.Serve(s.listener)
+	if !stop() {
+		return <-closed
+	}
+	return fmt.Errorf("httpd: %w", err)
+}
+
+// countConns closes a connection over MaxConns before it is read from.
+func (s *Server) countConns(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if s.conns.Add(1) > MaxConns {
+			c.Close()
+		}
+	case http.StateClosed, http.StateHijacked:
+		s.conns.Add(-1)
+	}
+}

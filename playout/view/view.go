@@ -1,0 +1,158 @@
+// Package view plays one stream in real time: it owns a playout.Buffer, feeds it
+// what the participant delivers, and gives what is due to the sinks.
+//
+//	host.Media() ─Opened, Seen, Deliver─▶ playout.Buffer ─Play─▶ Sinks
+//
+// It is a shell: it lives in real time. One goroutine, Run, owns the buffer.
+package view
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/stripecast/stripecast/playout"
+	"github.com/stripecast/stripecast/relay"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// Sink takes what is played. Its methods are called by Run alone, and must not
+// wait for whoever reads.
+type Sink interface {
+	Open(info stripe.Info)
+	Push(p playout.Play)
+	End()
+}
+
+// Player plays one stream to its sinks.
+type Player struct {
+	delay time.Duration
+	sinks []Sink
+
+	// owned by Run
+	buffer *playout.Buffer
+	opened bool         // the sinks were told of
+	medium stripe.Media // this one
+
+	mu    sync.Mutex // guards what follows
+	stats Stats
+}
+
+// Stats are the player's figures so far.
+type Stats struct {
+	playout.Stats
+	Payload uint64    // bytes of stream played
+	Opened  time.Time // when the stream's info came
+	First   time.Time // when the first block was played
+	Ended   bool      // the source ended the stream, and all was played
+}
+
+// New returns a player with play-out delay Δ; delay must be within playout's bounds.
+func New(delay time.Duration, sinks ...Sink) *Player {
+	return &Player{delay: delay, sinks: sinks}
+}
+
+// Stats are the figures at this moment.
+func (p *Player) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats
+}
+
+// Run plays until the stream has ended, media is closed, or ctx ends. What is held
+// when ctx ends is not played.
+func (p *Player) Run(ctx context.Context, media <-chan relay.Output) {
+	defer func() {
+		for _, s := range p.sinks {
+			s.End()
+		}
+	}()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		var in playout.Input = playout.Wake{}
+		select {
+		case o, ok := <-media:
+			if !ok {
+				return
+			}
+			if in = p.input(o); in == nil {
+				continue
+			}
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		if p.buffer == nil {
+			continue
+		}
+		if p.step(time.Now(), in) {
+			return
+		}
+		if at, ok := p.buffer.Deadline(); ok {
+			timer.Reset(max(0, time.Until(at)))
+		}
+	}
+}
+
+// input turns what the participant delivers into what the buffer takes, or nil.
+func (p *Player) input(o relay.Output) playout.Input {
+	switch o := o.(type) {
+	case relay.Opened:
+		p.open(o.Info)
+		return nil
+	case relay.Seen:
+		return playout.HeadOf(&o.Header)
+	case relay.Deliver:
+		return playout.Block{Header: o.Header, Data: o.Data, Parity: o.Parity}
+	default:
+		panic(fmt.Sprintf("view: %T", o))
+	}
+}
+
+func (p *Player) open(info stripe.Info) {
+	if p.buffer == nil {
+		p.buffer = playout.New(playout.Config{Delay: p.delay, BlockTime: info.BlockTime})
+		p.mu.Lock()
+		p.stats.Opened = time.Now()
+		p.mu.Unlock()
+	}
+	if p.opened && p.medium == info.Media {
+		return // news of the rate, or a new epoch of the same: who reads, reads on
+	}
+	p.opened, p.medium = true, info.Media
+	for _, s := range p.sinks {
+		s.Open(info)
+	}
+}
+
+// step lets the buffer handle in and reports whether the stream has ended.
+func (p *Player) step(now time.Time, in playout.Input) (ended bool) {
+	var payload uint64
+	first := false
+	for _, o := range p.buffer.Handle(now, in) {
+		switch o := o.(type) {
+		case playout.Play:
+			payload += uint64(len(o.Data))
+			first = true
+			for _, s := range p.sinks {
+				s.Push(o)
+			}
+		case playout.Skip, playout.Epoch:
+		case playout.Ended:
+			ended = true
+		default:
+			panic(fmt.Sprintf("view: %T", o))
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Stats = p.buffer.Stats()
+	p.stats.Payload += payload
+	p.stats.Ended = ended
+	if first && p.stats.First.IsZero() {
+		p.stats.First = now
+	}
+	return ended
+}

@@ -1,0 +1,417 @@
+package host
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/membership/gossip"
+	"github.com/stripecast/stripecast/overlay"
+	"github.com/stripecast/stripecast/relay"
+	"github.com/stripecast/stripecast/relay/quicnet"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// Config says what participant to run.
+type Config struct {
+	// Participant is what the Core is told. Addrs and Gossips are filled in here.
+	Participant relay.Config
+	// Listen is the UDP address of the one port, as ":7070" or "127.0.0.1:0".
+	Listen string
+	// Advertise is the host:port that others should use; empty: found out.
+	Advertise string
+	// Join are host:port of pool members; empty starts a pool of its own.
+	Join []string
+	// Gossip makes the participant a member of the pool. A viewer that shares
+	// nothing is none: it asks members.
+	Gossip bool
+	// Logger must not be nil.
+	Logger *slog.Logger
+}
+
+// Host is one running participant.
+type Host struct {
+	cfg       Config
+	log       *slog.Logger
+	net       *quicnet.Net
+	pool      *gossip.Pool // nil without Gossip
+	advertise netip.AddrPort
+
+	inputs chan relay.Input
+	work   chan relay.Work
+	media  chan relay.Output
+	status chan chan relay.Status
+	joined chan struct{} // closed when the first peer is up
+	left   chan struct{} // closed when the goodbye is over
+	done   chan struct{} // closed when the loop has ended
+	stop   context.CancelFunc
+	wg     sync.WaitGroup // loop, workers, joiner
+
+	mediaDropped atomic.Uint64
+
+	// owned by the loop
+	core   *relay.Core
+	queue  []relay.Input // to be handled before anything else
+	isUp   bool          // a peer was up once
+	isLeft bool
+}
+
+// Start binds the port and runs the participant until Leave, Kill or Close.
+func Start(cfg Config) (*Host, error) {
+	advertise, err := advertised(cfg.Listen, cfg.Advertise, cfg.Join)
+	if err != nil {
+		return nil, err
+	}
+	net, err := quicnet.Open(quicnet.Config{
+		Key: cfg.Participant.Key, Listen: cfg.Listen, Upload: cfg.Participant.Upload, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if advertise.Port() == 0 {
+		advertise = netip.AddrPortFrom(advertise.Addr(), net.Addr().Port())
+	}
+	cfg.Participant.Addrs = []netip.AddrPort{advertise}
+	cfg.Participant.Gossips = cfg.Gossip
+	ctx, stop := context.WithCancel(context.Background())
+	h := &Host{
+		cfg: cfg, log: cfg.Logger, net: net, advertise: advertise,
+		inputs: make(chan relay.Input, maxInputs),
+		work:   make(chan relay.Work, maxWork),
+		media:  make(chan relay.Output, maxMedia),
+		status: make(chan chan relay.Status),
+		joined: make(chan struct{}), left: make(chan struct{}), done: make(chan struct{}),
+		stop: stop,
+		core: relay.New(time.Now(), cfg.Participant, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))),
+	}
+	if cfg.Gossip {
+		// A first record, so that nobody is a member without one. The Core's own
+		// follows at once.
+		rec := membership.Record{Node: h.core.Self(), Seq: 1, TTL: time.Minute, Addrs: cfg.Participant.Addrs}
+		h.pool, err = gossip.Start(gossip.Config{
+			Self: h.core.Self(), Carrier: net,
+			Record: rec.Sign(cfg.Participant.Key), Logger: cfg.Logger,
+		})
+		if err != nil {
+			stop()
+			net.Kill()
+			return nil, fmt.Errorf("gossip: %w", err)
+		}
+	}
+	for range max(1, runtime.GOMAXPROCS(0)) {
+		h.wg.Go(func() { h.labour(ctx) })
+	}
+	h.wg.Go(func() { h.run(ctx) })
+	if len(cfg.Join) > 0 {
+		h.wg.Go(func() { h.join(ctx) })
+	}
+	return h, nil
+}
+
+// ID is the node's ID.
+func (h *Host) ID() membership.NodeID { return h.net.ID() }
+
+// Advertised is where others reach this node.
+func (h *Host) Advertised() netip.AddrPort { return h.advertise }
+
+// Media brings what a viewer needs: Opened, Seen and Deliver. It must be read by
+// whoever set Play, and is closed when the participant has ended.
+func (h *Host) Media() <-chan relay.Output { return h.media }
+
+// MediaDropped counts outputs that nobody read from Media in time.
+func (h *Host) MediaDropped() uint64 { return h.mediaDropped.Load() }
+
+// Net is the transport's figures.
+func (h *Host) Net() quicnet.Stats { return h.net.Stats() }
+
+// SetUpload changes the cap on what is sent, in bits a second; 0 is none.
+func (h *Host) SetUpload(bps float64) { h.net.SetUpload(bps) }
+
+// Announce makes this participant the source of a stream, or changes its signed
+// info.
+func (h *Host) Announce(info []byte) { h.tell(relay.Announce{Info: info}) }
+
+// Publish sends a sealed block on its way.
+func (h *Host) Publish(shards []*stripe.Shard) { h.tell(relay.Publish{Shards: shards}) }
+
+func (h *Host) tell(in relay.Input) {
+	select {
+	case h.inputs <- in:
+	case <-h.done:
+	}
+}
+
+// Status asks the Core how things stand; the zero Status if it has ended.
+func (h *Host) Status() relay.Status {
+	answer := make(chan relay.Status, 1)
+	select {
+	case h.status <- answer:
+		return <-answer
+	case <-h.done:
+		return relay.Status{Node: h.ID()}
+	}
+}
+
+// ErrUnreachable means that no host of the pool answered in JoinPatience.
+var ErrUnreachable = errors.New("no host of the pool answers")
+
+// WaitJoined returns when the first peer is connected, or ErrUnreachable after
+// JoinPatience. With nobody to join it returns at once.
+func (h *Host) WaitJoined(ctx context.Context) error {
+	if len(h.cfg.Join) == 0 {
+		return nil
+	}
+	patience := time.NewTimer(JoinPatience)
+	defer patience.Stop()
+	select {
+	case <-h.joined:
+		return nil
+	case <-patience.C:
+		return ErrUnreachable
+	case <-h.done:
+		return ErrUnreachable
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// join dials the hosts that were given until one answers, and again whenever
+// nobody is connected any more.
+func (h *Host) join(ctx context.Context) {
+	tick := time.NewTicker(rejoinEvery)
+	defer tick.Stop()
+	member := h.pool == nil
+	for {
+		if len(h.net.Peers()) == 0 {
+			h.net.Dial(membership.NodeID{}, h.cfg.Join)
+		} else if !member {
+			// Each host is contacted by itself: one that is down must not keep
+			// us from the others.
+			n, err := h.pool.Join(ctx, h.cfg.Join)
+			if member = n > 0; !member {
+				h.log.Debug("joining the pool", "err", err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Leave says goodbye and ends the participant; it takes at most leavePatience.
+func (h *Host) Leave() {
+	h.tell(relay.Leave{})
+	patience := time.NewTimer(leavePatience)
+	defer patience.Stop()
+	select {
+	case <-h.left:
+	case <-h.done:
+	case <-patience.C:
+	}
+	if h.pool != nil {
+		h.pool.Leave(leavePatience / 4)
+	}
+	h.end(h.net.Close)
+}
+
+// Kill ends the participant as a crash would: the port is closed, nobody is told.
+func (h *Host) Kill() { h.end(h.net.Kill) }
+
+func (h *Host) end(closeNet func()) {
+	closeNet()
+	h.stop()
+	if h.pool != nil {
+		h.pool.Close()
+	}
+	h.wg.Wait()
+}
+
+// labour does work that the loop hands out.
+func (h *Host) labour(ctx context.Context) {
+	for {
+		select {
+		case w := <-h.work:
+			select {
+			case h.inputs <- w.Do():
+			case <-ctx.Done():
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// run is the loop that owns the Core.
+func (h *Host) run(ctx context.Context) {
+	defer close(h.media)
+	defer close(h.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	measure := time.NewTicker(measureEvery)
+	defer measure.Stop()
+	var gossiped <-chan gossip.Event
+	if h.pool != nil {
+		gossiped = h.pool.Events()
+	}
+	for {
+		select {
+		case e, open := <-h.net.Events():
+			if !open {
+				return
+			}
+			h.event(e)
+		case in := <-h.inputs:
+			h.handle(in)
+		case e, open := <-gossiped:
+			if !open {
+				return
+			}
+			h.gossip(e)
+		case <-timer.C:
+			h.handle(relay.Wake{})
+		case <-measure.C:
+			h.measure()
+		case answer := <-h.status:
+			answer <- h.core.Status(time.Now())
+			continue
+		case <-ctx.Done():
+			return
+		}
+		if at, ok := h.core.Deadline(); ok {
+			timer.Reset(max(0, time.Until(at)))
+		} else {
+			timer.Stop()
+		}
+	}
+}
+
+func (h *Host) event(e quicnet.Event) {
+	switch e := e.(type) {
+	case quicnet.Up:
+		h.log.Debug("peer up", "peer", e.Peer.Brief(), "addr", e.Addr, "dialled", e.Dialled)
+		if !h.isUp {
+			h.isUp = true
+			close(h.joined)
+		}
+		h.handle(relay.Up{Peer: e.Peer})
+	case quicnet.Down:
+		h.log.Debug("peer down", "peer", e.Peer.Brief(), "reason", e.Reason)
+		h.handle(relay.Down{Peer: e.Peer})
+	case quicnet.DialFailed:
+		h.log.Debug("dial failed", "peer", e.Peer.Brief(), "addr", e.Addr, "reason", e.Reason)
+		if !e.Peer.IsZero() {
+			h.handle(relay.Down{Peer: e.Peer, Dialed: true})
+		}
+	case quicnet.Message:
+		m, err := overlay.Decode(e.Bytes)
+		if err != nil {
+			h.net.Hangup(e.Peer, err.Error())
+			return
+		}
+		h.handle(relay.Heard{Peer: e.Peer, Msg: m})
+	case quicnet.Shard:
+		h.handle(relay.Arrived{Peer: e.Peer, Shard: e.Bytes})
+	default:
+		panic(fmt.Sprintf("host: event %T", e))
+	}
+}
+
+func (h *Host) gossip(e gossip.Event) {
+	switch e := e.(type) {
+	case gossip.Heard:
+		h.handle(relay.Learned{Record: e.Raw})
+	case gossip.Gone:
+		h.handle(relay.Rumour{Node: e.Node})
+	default:
+		panic(fmt.Sprintf("host: gossip %T", e))
+	}
+}
+
+func (h *Host) measure() {
+	for _, p := range h.net.Peers() {
+		h.handle(relay.Measured{Peer: p.ID, RTT: p.RTT, RTTVar: p.RTTVar})
+	}
+}
+
+// handle gives the Core an input, and then those that carrying out its outputs
+// brought about.
+func (h *Host) handle(in relay.Input) {
+	h.queue = append(h.queue, in)
+	for len(h.queue) > 0 {
+		in, h.queue = h.queue[0], h.queue[1:]
+		for _, o := range h.core.Handle(time.Now(), in) {
+			h.do(o)
+		}
+	}
+}
+
+func (h *Host) do(o relay.Output) {
+	switch o := o.(type) {
+	case relay.Say:
+		h.net.Send(o.Peer, overlay.Encode(o.Msg))
+	case relay.Forward:
+		h.net.Forward(o.Peer, o.Shard.Encoded(), o.Expires)
+	case relay.Check, relay.Rebuild:
+		h.give(o.(relay.Work))
+	case relay.Dial:
+		addrs := make([]string, len(o.Addrs))
+		for i, a := range o.Addrs {
+			addrs[i] = a.String()
+		}
+		h.net.Dial(o.Peer, addrs)
+	case relay.Lanes:
+		h.net.SetLanes(o.Peer, o.Count)
+	case relay.Pin:
+		h.net.Pin(o.Peer, o.On)
+	case relay.Hangup:
+		h.log.Warn("hanging up", "peer", o.Peer.Brief(), "reason", o.Reason)
+		h.net.Hangup(o.Peer, o.Reason)
+	case relay.Advertise:
+		if h.pool != nil {
+			h.pool.SetRecord(o.Record)
+		}
+	case relay.Opened, relay.Seen, relay.Deliver:
+		select {
+		case h.media <- o:
+		default:
+			h.mediaDropped.Add(1)
+		}
+	case relay.Left:
+		if !h.isLeft {
+			h.isLeft = true
+			close(h.left)
+		}
+	default:
+		panic(fmt.Sprintf("host: output %T", o))
+	}
+}
+
+// give hands work to a worker. If all are far behind, the loop does it itself.
+func (h *Host) give(w relay.Work) {
+	select {
+	case h.work <- w:
+	default:
+		h.queue = append(h.queue, w.Do())
+	}
+}
+
+// NewKey makes a node key.
+func NewKey() ed25519.PrivateKey {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		panic(err) // the system has no randomness
+	}
+	return key
+}

@@ -1,0 +1,309 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stripecast/stripecast/overlay"
+	"github.com/stripecast/stripecast/relay"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// maxAccusations is how many are kept. More are only counted.
+const maxAccusations = 20
+
+// audit knows the truth of a world and looks at it every second.
+type audit struct {
+	accusations []string
+	accused     int
+	loops       int // stripes of nodes that had a loop above them at a look
+	looped      map[[2]int]time.Duration
+	over        int // looks at which a node had more children than slots
+	crowded     int // looks at which somebody stood in more than m stripes of a viewer
+	deepest     int
+	starving    int // looks at which a viewer had fewer than k live stripes, 5 s after joining
+	blind       int // first plays that were no random access block
+	kinds       [10]int
+	orphans     int // looks × wanted stripes without a parent
+	repairs     []time.Duration
+}
+
+// repair is a stripe whose parent is gone.
+type repair struct {
+	stripe int
+	from   *Node
+	since  time.Duration
+}
+
+func (a *audit) accuse(w *World, format string, args ...any) {
+	if a.accused++; len(a.accusations) < maxAccusations {
+		a.accusations = append(a.accusations, fmt.Sprintf("%v: ", w.t)+fmt.Sprintf(format, args...))
+	}
+}
+
+func (a *audit) hungUp(w *World, n *Node, o relay.Hangup) {
+	a.accuse(w, "%s hung up on %s: %s", n.Name, w.byID[o.Peer].Name, o.Reason)
+}
+
+func (a *audit) message(m overlay.Message) {
+	a.kinds[overlay.Encode(m)[0]]++
+}
+
+func (a *audit) sent(n *Node, s *stripe.Shard) {
+	if src := n.w.source; src != nil && src.Node == n {
+		if m := src.truth[blockID{s.Epoch, s.Number}]; m != nil {
+			m.sent++
+		}
+	}
+}
+
+// fault notes whose parent a node was.
+func (a *audit) fault(w *World, dead *Node) {
+	for _, n := range w.nodes {
+		if n == dead || !n.alive || n.paused {
+			continue
+		}
+		for _, st := range n.Status().Streams {
+			for _, b := range st.Stripes {
+				if b.Wanted && b.Parent == dead.id {
+					n.repairs = append(n.repairs, repair{b.Stripe, dead, w.t})
+				}
+			}
+		}
+	}
+}
+
+// repaired says that a shard came, maybe from the new parent of a stripe.
+func (n *Node) repaired(from *Node, s int) {
+	n.repairs = slices.DeleteFunc(n.repairs, func(r repair) bool {
+		if r.stripe != s || r.from == from || !from.alive || from.leaving {
+			return false
+		}
+		n.w.audit.repairs = append(n.w.audit.repairs, n.w.t-r.since)
+		return true
+	})
+}
+
+// look takes stock.
+func (a *audit) look(w *World) {
+	if a.looped == nil {
+		a.looped = map[[2]int]time.Duration{}
+	}
+	status := make([]*relay.StreamStatus, len(w.nodes))
+	for i, n := range w.nodes {
+		if n.alive && !n.paused {
+			if st := n.Status(); len(st.Streams) > 0 {
+				status[i] = &st.Streams[0]
+			}
+		}
+	}
+	for i, st := range status {
+		if st == nil || st.Source {
+			continue
+		}
+		n := w.nodes[i]
+		if st.Children > st.Slots {
+			a.over++
+		}
+		if n.cfg.Play && st.Live < w.Layout.K && w.t-n.Figures.Joined > 5*time.Second {
+			a.starving++
+		}
+		a.repairsOf(n, st)
+		a.ancestors(w, n, st, status)
+	}
+}
+
+// repairsOf forgets repairs that are not wanted any more.
+func (a *audit) repairsOf(n *Node, st *relay.StreamStatus) {
+	n.repairs = slices.DeleteFunc(n.repairs, func(r repair) bool { return !st.Stripes[r.stripe].Wanted })
+}
+
+// ancestors follows the parents of every stripe of a node.
+func (a *audit) ancestors(w *World, n *Node, st *relay.StreamStatus, status []*relay.StreamStatus) {
+	stands := make([]int, len(w.nodes))
+	for s := range st.Stripes {
+		if !st.Stripes[s].Wanted {
+			continue
+		}
+		if st.Stripes[s].Parent.IsZero() {
+			a.orphans++
+		}
+		at, depth := n, 0
+		for {
+			cur := status[at.index]
+			if cur == nil || cur.Source || s >= len(cur.Stripes) || cur.Stripes[s].Parent.IsZero() {
+				break
+			}
+			at = w.byID[cur.Stripes[s].Parent]
+			if depth++; depth > len(w.nodes) {
+				break
+			}
+			if at == n {
+				depth = len(w.nodes) + 1
+				break
+			}
+			if at != w.source.Node {
+				stands[at.index]++
+			}
+		}
+		a.loop(w, n, s, depth > len(w.nodes))
+		if depth <= len(w.nodes) {
+			a.deepest = max(a.deepest, depth)
+		}
+	}
+	if n.cfg.Play && slices.Max(stands) > max(1, w.Layout.M) {
+		a.crowded++
+	}
+}
+
+// loop counts loops, and accuses if one lasts from one look to the next but one.
+func (a *audit) loop(w *World, n *Node, s int, on bool) {
+	key := [2]int{n.index, s}
+	since, was := a.looped[key]
+	switch {
+	case !on:
+		delete(a.looped, key)
+	case !was:
+		a.loops++
+		a.looped[key] = w.t
+	case w.t-since == 2*time.Second:
+		a.accuse(w, "%s has had a loop in stripe %d for two seconds", n.Name, s)
+	}
+}
+
+// Accusations is what must never happen and did.
+func (w *World) Accusations() []string { return w.audit.accusations }
+
+// Summary is what a run came to.
+type Summary struct {
+	Viewers    int
+	Played     uint64
+	Skipped    uint64
+	Behind     int // viewers whose last block is older than delay and a second
+	Silent     int // viewers that never played
+	Still      time.Duration
+	Starving   int
+	Orphans    int
+	Deepest    int
+	Loops      int
+	Over       int
+	Crowded    int
+	Blind      int
+	Egress     float64 // shards of a block that the source sent, after the settling time
+	EgressMax  int
+	Repairs    []time.Duration // sorted
+	Unrepaired int
+	Messages   float64 // control messages a participant and second
+	Bytes      float64
+	Spins      int
+	Hangups    int
+	Join       []time.Duration // from joining to the first random access block; sorted
+	FirstPlay  []time.Duration
+	Kinds      [10]int
+}
+
+// Sum adds up the run, the source's upload from block settle on.
+func (w *World) Sum(settle time.Duration) Summary {
+	a := &w.audit
+	s := Summary{
+		Starving: a.starving, Orphans: a.orphans, Deepest: a.deepest, Loops: a.loops, Over: a.over,
+		Crowded: a.crowded, Blind: a.blind, Repairs: slices.Sorted(slices.Values(a.repairs)), Kinds: a.kinds,
+	}
+	var lived time.Duration
+	for _, n := range w.nodes {
+		s.Messages += float64(n.Figures.Messages)
+		s.Bytes += float64(n.Figures.MessageBytes)
+		s.Spins += n.Figures.Spins
+		s.Hangups += n.Figures.Hangups
+		end := w.t
+		if !n.alive {
+			end = n.since
+		}
+		lived += end - n.Figures.Joined
+		for _, r := range n.repairs {
+			if n.alive && w.t-r.since > 3*time.Second {
+				s.Unrepaired++
+			}
+		}
+		if n.player != nil {
+			w.sumViewer(&s, n)
+		}
+	}
+	s.Messages /= lived.Seconds()
+	s.Bytes /= lived.Seconds()
+	slices.Sort(s.Join)
+	slices.Sort(s.FirstPlay)
+	w.sumEgress(&s, settle)
+	return s
+}
+
+func (w *World) sumViewer(s *Summary, n *Node) {
+	s.Viewers++
+	p := n.player
+	if p.started {
+		stats := p.buffer.Stats()
+		s.Played += stats.Played
+		s.Skipped += stats.Skipped
+		s.Still = max(s.Still, p.still)
+		s.FirstPlay = append(s.FirstPlay, n.Figures.FirstPlay-n.Figures.Joined)
+	}
+	if n.Figures.FirstAccess > 0 {
+		s.Join = append(s.Join, n.Figures.FirstAccess-n.Figures.Joined)
+	}
+	if !n.alive {
+		return
+	}
+	switch {
+	case !p.started:
+		s.Silent++
+	case !p.ended && w.source.alive && w.source.running && w.t-p.last > 2*w.BlockTime:
+		s.Behind++
+	}
+}
+
+func (w *World) sumEgress(s *Summary, settle time.Duration) {
+	blocks, shards := 0, 0
+	for e := uint32(1); e <= w.source.epoch; e++ {
+		for i := uint64(0); ; i++ {
+			m := w.source.truth[blockID{e, i}]
+			if m == nil {
+				break
+			}
+			// What was made last may still be on its way.
+			if m.at >= settle && m.at < w.t-time.Second {
+				blocks++
+				shards += m.sent
+				s.EgressMax = max(s.EgressMax, m.sent)
+			}
+		}
+	}
+	if blocks > 0 {
+		s.Egress = float64(shards) / float64(blocks)
+	}
+}
+
+// Quantile is the q-th of sorted durations, 0 of none.
+func Quantile(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}
+
+// String is the summary for people.
+func (s Summary) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "viewers %d: played %d, skipped %d, behind %d, silent %d, still ≤ %v, starving %d, blind %d\n",
+		s.Viewers, s.Played, s.Skipped, s.Behind, s.Silent, s.Still, s.Starving, s.Blind)
+	fmt.Fprintf(&b, "source: %.1f shards a block, ≤ %d; depth ≤ %d, loops %d, over slots %d, crowded %d, orphans %d\n",
+		s.Egress, s.EgressMax, s.Deepest, s.Loops, s.Over, s.Crowded, s.Orphans)
+	fmt.Fprintf(&b, "repairs %d: p50 %v, p99 %v, max %v, never %d\n", len(s.Repairs),
+		Quantile(s.Repairs, 0.5), Quantile(s.Repairs, 0.99), Quantile(s.Repairs, 1), s.Unrepaired)
+	fmt.Fprintf(&b, "join to random access: p50 %v, max %v; to first play: p50 %v, max %v\n",
+		Quantile(s.Join, 0.5), Quantile(s.Join, 1), Quantile(s.FirstPlay, 0.5), Quantile(s.FirstPlay, 1))
+	fmt.Fprintf(&b, "control: %.2f messages and %.0f bytes a second and participant; spins %d, hangups %d; kinds %v",
+		s.Messages, s.Bytes, s.Spins, s.Hangups, s.Kinds[1:])
+	return b.String()
+}

@@ -1,0 +1,123 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/stripecast/stripecast/playout"
+	"github.com/stripecast/stripecast/relay"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// player is what a viewer watches with: the real play-out buffer, and the
+// knowledge of what should have come.
+type player struct {
+	n       *Node
+	buffer  *playout.Buffer
+	dueAt   time.Duration
+	started bool
+	epoch   uint32
+	next    uint64 // expected next
+	last    time.Duration
+	ended   bool
+	skips   []playout.Skip
+	still   time.Duration // the longest time between two plays
+	lag     time.Duration // the longest time from publishing to play
+	live    time.Duration // the same, of the last block
+	parity  int
+	epochs  int
+}
+
+func newPlayer(n *Node) *player { return &player{n: n, dueAt: -1} }
+
+// media takes what the core says of the stream.
+func (p *player) media(o relay.Output) {
+	switch o := o.(type) {
+	case relay.Opened:
+		if p.buffer == nil {
+			p.buffer = playout.New(playout.Config{Delay: p.n.w.Delay, BlockTime: o.Info.BlockTime})
+		}
+	case relay.Seen:
+		p.handle(playout.Head{Epoch: o.Header.Epoch, Number: o.Header.Number, SourceTime: o.Header.SourceTime, Flags: o.Header.Flags})
+	case relay.Deliver:
+		p.delivered(o)
+		p.handle(playout.Block{Header: o.Header, Data: o.Data, Parity: o.Parity})
+	default:
+		panic(fmt.Sprintf("sim: media %T", o))
+	}
+}
+
+func (p *player) delivered(o relay.Deliver) {
+	n := p.n
+	m := n.w.source.truth[blockID{o.Header.Epoch, o.Header.Number}]
+	if m == nil || !bytes.Equal(m.data, o.Data) {
+		n.w.audit.accuse(n.w, "%s got block %d.%d that the source did not make", n.Name, o.Header.Epoch, o.Header.Number)
+		return
+	}
+	if m.access && n.Figures.FirstAccess == 0 {
+		n.Figures.FirstAccess = n.w.t
+	}
+}
+
+func (p *player) handle(in playout.Input) {
+	w := p.n.w
+	for _, o := range p.buffer.Handle(w.now(), in) {
+		switch o := o.(type) {
+		case playout.Play:
+			p.play(o)
+		case playout.Skip:
+			p.skips = append(p.skips, o)
+			p.next = o.To + 1
+			w.note(o.From)
+			w.note(o.To)
+		case playout.Epoch:
+			p.epochs++
+		case playout.Ended:
+			p.ended = true
+		default:
+			panic(fmt.Sprintf("sim: play-out %T", o))
+		}
+	}
+	at, ok := p.buffer.Deadline()
+	if !ok {
+		p.dueAt = -1
+		return
+	}
+	due := max(at.Sub(epoch0), w.t)
+	if due != p.dueAt {
+		p.dueAt = due
+		w.after(due-w.t, p.n, actPlay{})
+	}
+}
+
+func (n *Node) playDue() {
+	if p := n.player; p != nil && p.buffer != nil && !n.paused && p.dueAt >= 0 && p.dueAt <= n.w.t {
+		p.dueAt = -1
+		p.handle(playout.Wake{})
+	}
+}
+
+func (p *player) play(o playout.Play) {
+	w := p.n.w
+	m := w.source.truth[blockID{o.Header.Epoch, o.Header.Number}]
+	if m == nil || !bytes.Equal(m.data, o.Data) {
+		w.audit.accuse(w, "%s played block %d.%d that the source did not make", p.n.Name, o.Header.Epoch, o.Header.Number)
+		return
+	}
+	w.note(o.Header.Number)
+	if !p.started {
+		p.started, p.n.Figures.FirstPlay = true, w.t
+		if o.Header.Flags&stripe.RandomAccess == 0 {
+			p.n.w.audit.blind++
+		}
+	} else {
+		if o.Header.Epoch == p.epoch && o.Header.Number != p.next {
+			w.audit.accuse(w, "%s played %d after %d", p.n.Name, o.Header.Number, p.next-1)
+		}
+		p.still = max(p.still, w.t-p.last)
+	}
+	p.epoch, p.next, p.last = o.Header.Epoch, o.Header.Number+1, w.t
+	p.live = w.t - m.at
+	p.lag = max(p.lag, p.live)
+}
