@@ -18,16 +18,16 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 	}
 	i := slices.IndexFunc(b.children, func(c child) bool { return c.id == from })
 	if i < 0 {
-		if f.children >= f.cfg.Slots {
+		if !f.room() {
 			f.displace(now, b)
 		}
-		b.children = append(b.children, child{id: from})
+		b.children = append(b.children, child{id: from, since: now})
 		f.children++
 		i = len(b.children) - 1
 	}
 	if c := &b.children[i]; !c.evict.IsZero() {
-		c.evict = time.Time{}
-		f.children++
+		c.evict, c.since = time.Time{}, now
+		f.going--
 	}
 	b.children[i].interior = m.Interior
 	f.send(from, &Accept{Stream: f.cfg.Info.Stream, Stripe: b.stripe, Path: f.pathThrough(b)})
@@ -51,7 +51,7 @@ func (f *Forest) refusal(b *branch, from membership.NodeID, m *Subscribe) (Reaso
 		return Nothing, true
 	case already:
 		return 0, false
-	case f.children >= f.cfg.Slots && !(m.Interior && f.leaf(b) != nil):
+	case !f.room() && !(m.Interior && f.going < f.overlap() && f.leaf(b) != nil):
 		return Full, true
 	case f.cfg.Source && !m.LastResort && !(m.Interior && f.roots(b) < Roots):
 		return Full, true // who else can, must: the source carries the stream once or twice
@@ -59,10 +59,20 @@ func (f *Forest) refusal(b *branch, from membership.NodeID, m *Subscribe) (Reaso
 	return 0, false
 }
 
+// room reports whether one more child may be fed. Those asked to go cost upload
+// until they are gone; a few of them may overlap with their successors.
+func (f *Forest) room() bool {
+	return f.children-min(f.going, f.overlap()) < f.cfg.Slots
+}
+
+// overlap is how many children may be fed beyond the slots while they go.
+func (f *Forest) overlap() int { return max(1, f.cfg.Slots/overlapPart) }
+
+// roots counts the relays among a stripe's children that stay.
 func (f *Forest) roots(b *branch) int {
 	n := 0
 	for _, c := range b.children {
-		if c.interior {
+		if c.interior && c.evict.IsZero() {
 			n++
 		}
 	}
@@ -116,7 +126,7 @@ func (f *Forest) dismiss(now time.Time, b *branch, c *child, why Reason) {
 		Alternatives: f.alternatives(b, c.id),
 	})
 	if c.evict.IsZero() {
-		f.children--
+		f.going++
 	}
 	c.evict = now.Add(shedTime)
 }
@@ -140,8 +150,9 @@ func (f *Forest) removeChild(b *branch, id membership.NodeID) {
 	if i < 0 {
 		return
 	}
-	if b.children[i].evict.IsZero() {
-		f.children--
+	f.children--
+	if !b.children[i].evict.IsZero() {
+		f.going--
 	}
 	b.children = slices.Delete(b.children, i, i+1)
 	f.out = append(f.out, Starve{Child: id, Stripe: b.stripe})

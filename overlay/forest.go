@@ -64,7 +64,10 @@ type Forest struct {
 	branches []*branch
 	head     uint64 // newest block number seen on any stripe
 	headSeen bool
-	children int // of all stripes, without those asked to go
+	heard    time.Time // when a shard last came on any stripe, or a parent accepted
+	children int       // of all stripes
+	going    int       // those of them that were asked to go
+	born     time.Time
 	tidyAt   time.Time
 	dropHome time.Time // no home stripe is given up before
 	leaving  bool
@@ -82,6 +85,7 @@ type branch struct {
 
 	parent membership.NodeID
 	path   []membership.ShortID // from the source to the parent, both included
+	backup membership.NodeID    // could be the parent; kept connected
 	search *search              // for a parent, or a better one
 	calm   time.Time            // no search before
 	rest   time.Duration        // how long the next failed search rests
@@ -89,6 +93,8 @@ type branch struct {
 
 	last  uint64 // newest block number fed to us
 	got   bool
+	seen  seen
+	begun time.Time // when a parent last accepted us as a newcomer
 	heard time.Time // when a shard last came, or the parent accepted
 	late  time.Time // since when another stripe is ahead; zero if none is
 
@@ -98,6 +104,7 @@ type branch struct {
 type child struct {
 	id       membership.NodeID
 	interior bool      // it feeds others in this stripe
+	since    time.Time // when it came, or came back
 	evict    time.Time // it was asked to go and is starved then; zero if it may stay
 }
 
@@ -114,7 +121,7 @@ func New(now time.Time, cfg Config, book *membership.Book, rnd *rand.Rand) *Fore
 		b := &branch{stripe: s, home: cfg.Source, wanted: cfg.All && !cfg.Source}
 		f.branches = append(f.branches, b)
 	}
-	f.tidyAt = now
+	f.born, f.tidyAt = now, now
 	f.Step(now)
 	return f
 }
@@ -223,10 +230,11 @@ func (f *Forest) branchOf(m Message) *branch {
 // The source reports what it publishes in the same way.
 func (f *Forest) Got(now time.Time, s int, number uint64) {
 	b := f.branches[s]
-	b.heard = now
+	b.heard, f.heard = now, now
 	if !b.got || number > b.last {
 		b.last, b.got = number, true
 	}
+	b.seen.add(number)
 	b.rest = 0
 	if b.search != nil && b.search.replace && b.search.silent {
 		b.search = nil // it speaks again
@@ -302,13 +310,14 @@ func (f *Forest) Step(now time.Time) {
 	for _, b := range f.branches {
 		f.evict(now, b)
 	}
-	if f.cfg.Source {
-		return
-	}
 	if !now.Before(f.tidyAt) {
 		f.tidyAt = now.Add(tidyEvery + time.Duration(f.rnd.Int64N(int64(tidyEvery)/2)))
-		f.reconsiderHomes(now)
-		f.tidy(now)
+		if f.cfg.Source {
+			f.thinRoots(now)
+		} else {
+			f.reconsiderHomes(now)
+			f.tidy(now)
+		}
 	}
 	for _, b := range f.branches {
 		if !b.wanted || f.ended {
@@ -332,11 +341,24 @@ func (f *Forest) watch(b *branch) (time.Time, bool) {
 	case b.parent.IsZero():
 		return b.calm, true
 	}
-	due := b.heard.Add(max(10*f.cfg.Info.BlockTime, stillMin))
 	if !b.late.IsZero() {
-		due = earlier(due, b.late.Add(f.patience(b)))
+		return later(b.late.Add(f.patience(b)), b.calm), true
 	}
-	return later(due, b.calm), true
+	if b != f.prober() {
+		return time.Time{}, false
+	}
+	return later(f.heard.Add(max(5*f.cfg.Info.BlockTime, stillMin)), b.calm), true
+}
+
+// prober is the stripe that asks around when nothing progresses at all. Mostly
+// the source pauses then, and one stripe is enough to learn that it does not.
+func (f *Forest) prober() *branch {
+	for _, b := range f.branches {
+		if b.wanted && !b.parent.IsZero() {
+			return b
+		}
+	}
+	return nil
 }
 
 // suspect looks for another parent where there is none, or where it is silent.
@@ -345,8 +367,10 @@ func (f *Forest) suspect(now time.Time, b *branch) {
 		f.seek(now, b, false)
 		return
 	}
-	b.shun(b.parent, now)
-	b.search = &search{replace: true, silent: true, next: now}
+	b.search = &search{replace: true, silent: true, probe: b.late.IsZero(), next: now}
+	if !b.search.probe {
+		b.shun(b.parent, now)
+	}
 }
 
 // patience is how long a stripe may lag behind the others before its parent is
@@ -403,9 +427,7 @@ func (f *Forest) Deadline() (at time.Time, ok bool) {
 			sooner(t)
 		}
 	}
-	if !f.cfg.Source {
-		sooner(f.tidyAt)
-	}
+	sooner(f.tidyAt)
 	return at, ok
 }
 
@@ -438,8 +460,12 @@ func (f *Forest) Wants(s int) bool {
 // Home reports whether stripe s is a home stripe or still has children.
 func (f *Forest) Home(s int) bool { return f.branches[s].home || len(f.branches[s].children) > 0 }
 
-// Children is the number of children of all stripes.
-func (f *Forest) Children() int { return f.children }
+// Children is the number of children of all stripes, without those asked to go.
+func (f *Forest) Children() int { return f.children - f.going }
+
+// Fed is the number of children of all stripes that are fed, those asked to go
+// among them.
+func (f *Forest) Fed() int { return f.children }
 
 // Parents returns who feeds us, each once, in the order of the stripes, with
 // the number of stripes taken from each.
@@ -461,7 +487,7 @@ func (f *Forest) Parents() (ids []membership.NodeID, stripes []int) {
 // Uses reports whether the connection to a peer is needed.
 func (f *Forest) Uses(id membership.NodeID) bool {
 	for _, b := range f.branches {
-		if b.parent == id || b.search != nil && b.search.waitsFor(id) {
+		if b.parent == id || b.backup == id || b.search != nil && b.search.waitsFor(id) {
 			return true
 		}
 		for _, c := range b.children {

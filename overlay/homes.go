@@ -1,7 +1,9 @@
 package overlay
 
 import (
-	"hash/fnv"
+	"crypto/sha256"
+	"math"
+	"math/bits"
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
@@ -24,10 +26,16 @@ func (f *Forest) homesWanted(relays int) int {
 	return max(1, min(each, m, n, f.cfg.Slots))
 }
 
-// coverage counts the relays known in each stripe, without us, and all relays,
-// with us.
-func (f *Forest) coverage() (per []int, relays int) {
-	per = make([]int, len(f.branches))
+// cover is what other relays are known to give to one stripe.
+type cover struct {
+	relays int
+	slots  float64 // each relay's, spread evenly over its home stripes
+	free   int
+}
+
+// coverage tells what others give to each stripe, and counts all relays, with us.
+func (f *Forest) coverage() (per []cover, relays int) {
+	per = make([]cover, len(f.branches))
 	relays = 1
 	for _, e := range f.book.All() {
 		c, ok := e.Carries(f.cfg.Info.Stream)
@@ -35,9 +43,12 @@ func (f *Forest) coverage() (per []int, relays int) {
 			continue
 		}
 		relays++
+		each := float64(e.Slots) / float64(max(1, bits.OnesCount64(c.Homes)))
 		for s := range per {
 			if c.Home(s) {
-				per[s]++
+				per[s].relays++
+				per[s].slots += each
+				per[s].free += c.Free
 			}
 		}
 	}
@@ -45,7 +56,7 @@ func (f *Forest) coverage() (per []int, relays int) {
 }
 
 // reconsiderHomes takes the scarcest stripes as home stripes until there are
-// enough, moves one from a stripe that has others to one that has nobody, and
+// enough, moves from a stripe that others serve better to one that is short, and
 // gives one up, rarely, when the pool has grown.
 func (f *Forest) reconsiderHomes(now time.Time) {
 	per, relays := f.coverage()
@@ -67,12 +78,12 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 		return
 	}
 	surplus := f.mostCovered(per)
-	if surplus == nil || per[surplus.stripe] == 0 {
+	if surplus == nil || per[surplus.stripe].relays == 0 {
 		return // every home stripe of ours has nobody but us
 	}
 	rare := f.scarcest(per)
-	move := rare != nil && per[rare.stripe] == 0 && have <= want
-	if !move && have <= want {
+	move := rare != nil && have <= want && f.betterThere(per, surplus, rare, have)
+	if !move && (have <= want || per[surplus.stripe].free < len(surplus.children)) {
 		return
 	}
 	f.dropHome = now.Add(2*time.Second + time.Duration(f.rnd.Int64N(int64(3*time.Second))))
@@ -83,6 +94,16 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 	if move {
 		f.takeHome(now, rare)
 	}
+}
+
+// betterThere reports whether our slots are worth more in another stripe than in
+// a home stripe of ours: that one has none left, and is poorer even without us.
+func (f *Forest) betterThere(per []cover, here, there *branch, homes int) bool {
+	a, b := per[here.stripe], per[there.stripe]
+	if b.relays == 0 {
+		return true
+	}
+	return b.free == 0 && a.slots >= b.slots+float64(f.cfg.Slots)/float64(homes)/2
 }
 
 func (f *Forest) takeHome(now time.Time, b *branch) {
@@ -108,17 +129,22 @@ func (f *Forest) giveUpHome(now time.Time, b *branch) {
 	f.evict(now, b)
 }
 
-// scarcest is the stripe with the fewest relays that is not a home stripe of
-// ours; among equals the node's own order decides, so that relays that come
+// scarcest is the stripe with the fewest slots that is not a home stripe of ours;
+// among about equals the node's own order decides, so that relays that come
 // together spread.
-func (f *Forest) scarcest(per []int) *branch {
+func (f *Forest) scarcest(per []cover) *branch {
+	sum := 1.0
+	for _, c := range per {
+		sum += c.slots
+	}
 	var best *branch
 	var bestRank uint64
 	for _, b := range f.branches {
 		if b.home || len(b.children) > 0 {
 			continue
 		}
-		rank := uint64(per[b.stripe])<<32 | uint64(rank(f.cfg.Self, b.stripe))
+		level := uint64(math.Ceil(4 * per[b.stripe].slots * float64(len(per)) / sum)) // quarters of the mean
+		rank := level<<32 | uint64(rank(f.cfg.Self, b.stripe))
 		if best == nil || rank < bestRank {
 			best, bestRank = b, rank
 		}
@@ -126,28 +152,44 @@ func (f *Forest) scarcest(per []int) *branch {
 	return best
 }
 
-// mostCovered is the home stripe of ours that has the most other relays, and
-// among those the fewest children.
-func (f *Forest) mostCovered(per []int) *branch {
+// mostCovered is the home stripe of ours to which others give the most, and among
+// equals the one with the fewest children.
+func (f *Forest) mostCovered(per []cover) *branch {
 	var best *branch
 	for _, b := range f.branches {
 		if !b.home {
 			continue
 		}
-		if best == nil || per[b.stripe] > per[best.stripe] ||
-			per[b.stripe] == per[best.stripe] && len(b.children) < len(best.children) {
+		if best == nil || per[b.stripe].slots > per[best.stripe].slots ||
+			per[b.stripe].slots == per[best.stripe].slots && len(b.children) < len(best.children) {
 			best = b
 		}
 	}
 	return best
 }
 
-// rank orders the stripes differently for every node (FNV-1a).
+// rank orders the stripes differently for every node.
 func rank(id membership.NodeID, s int) uint32 {
-	h := fnv.New32a()
-	h.Write(id[:])
-	h.Write([]byte{byte(s)})
-	return h.Sum32()
+	sum := sha256.Sum256(append(id[:], byte(s)))
+	return uint32(sum[0])<<24 | uint32(sum[1])<<16 | uint32(sum[2])<<8 | uint32(sum[3])
+}
+
+// thinRoots asks the newest relay of a stripe that has more than Roots at the
+// source to move below another: relays that came as viewers, or found nobody
+// else at first. One that comes back, having found nobody, may stay.
+func (f *Forest) thinRoots(now time.Time) {
+	for _, b := range f.branches {
+		if f.roots(b) <= Roots {
+			continue
+		}
+		for i := len(b.children) - 1; i >= 0; i-- {
+			c := &b.children[i]
+			if c.interior && c.evict.IsZero() && now.Sub(c.since) >= rootStay && len(f.alternatives(b, c.id)) > 0 {
+				f.dismiss(now, b, c, Full)
+				break
+			}
+		}
+	}
 }
 
 // tidy looks for a relay in stripes that the source feeds us only because there
@@ -158,11 +200,56 @@ func (f *Forest) tidy(now time.Time) {
 		if !b.wanted || b.parent != source || b.search != nil || f.ended {
 			continue
 		}
+		if now.Sub(b.begun) < f.cfg.Back+stillMin {
+			continue // the past is still coming, and only from there
+		}
 		if b.home && (f.rootsKnown(b) < Roots || f.rnd.IntN(3) > 0) {
 			continue
 		}
 		b.search = &search{replace: true, tidy: true, next: now}
 	}
+}
+
+// warm keeps, for every stripe, a connection to somebody who could be the parent
+// if the parent dies: dialling only then may cost more time than there is.
+func (f *Forest) warm(now time.Time) {
+	dials := 0
+	for _, b := range f.branches {
+		if !b.wanted || b.parent.IsZero() || f.ended {
+			b.backup = membership.NodeID{}
+			continue
+		}
+		if e, ok := f.book.Get(b.backup); ok && f.peers[b.backup] != nil && !e.Doubted {
+			if _, fit := f.eligible(now, b, e, false); fit {
+				continue
+			}
+		}
+		e := f.bestBackup(now, b)
+		if e == nil {
+			b.backup = membership.NodeID{}
+			continue
+		}
+		b.backup = e.Node
+		if f.peers[e.Node] == nil && dials < maxWarm {
+			dials++
+			f.out = append(f.out, Dial{Peer: e.Node})
+		}
+	}
+}
+
+// bestBackup is the best candidate of a stripe, a connected one if possible.
+func (f *Forest) bestBackup(now time.Time, b *branch) *membership.Entry {
+	var best *membership.Entry
+	var bestScore time.Duration
+	for _, e := range f.book.All() {
+		if _, ok := f.eligible(now, b, e, false); !ok || e.Doubted {
+			continue
+		}
+		if score := f.score(e, true); best == nil || score < bestScore {
+			best, bestScore = e, score
+		}
+	}
+	return best
 }
 
 // rootsKnown counts the other relays that the source is known to feed in a stripe.

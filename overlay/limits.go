@@ -23,10 +23,26 @@ const (
 	// Roots is how many relays the source feeds in each stripe, when its uplink
 	// allows it; more only if they found no other parent.
 	Roots = 2
+	// maxProbes is how many candidates are asked for anything newer when no parent
+	// says anything, before the source is.
+	maxProbes = 3
+	// maxWarm is how many backups are dialled at a time, every tidyEvery.
+	maxWarm = 4
+	// overlapPart is the part of the slots, one in so many, that may be fed beyond
+	// them while those who were displaced find another parent.
+	overlapPart = 8
 
+	// gather is how long a newcomer that knows no candidate waits for records
+	// before it turns to the source.
+	gather = 250 * time.Millisecond
+	// seenSpan is how many block numbers of a stripe are remembered; older ones
+	// are not asked for again.
+	seenSpan = 256
 	// answerWait is how long a connected candidate may think about a request
 	// before the next is asked as well.
 	answerWait = 250 * time.Millisecond
+	// urgentWait is how long, beyond two round trips, when nothing is fed meanwhile.
+	urgentWait = 20 * time.Millisecond
 	// dialWait is the same for one that must be dialled first.
 	dialWait = 600 * time.Millisecond
 	// giveUp is how long an unanswered request is waited for at all.
@@ -35,15 +51,21 @@ const (
 	// up to searchPauseMax.
 	searchPause    = 200 * time.Millisecond
 	searchPauseMax = 5 * time.Second
+	// probePause is the least rest after asking whether it is only the source that
+	// pauses.
+	probePause = time.Second
 	// silentMin is the least silence that condemns a parent while other stripes
 	// progress.
 	silentMin = 300 * time.Millisecond
 	// stillMin is the least silence that makes us look elsewhere when nothing
 	// progresses at all.
-	stillMin = time.Second
+	stillMin = 500 * time.Millisecond
 	// tidyEvery is how often stripes taken from the source for want of a relay
 	// look for one, and home stripes are reconsidered.
 	tidyEvery = time.Second
+	// rootStay is how long a relay above Roots may stay at the source before it is
+	// asked, again, to move.
+	rootStay = 4 * time.Second
 	// shedTime is how long children of a home stripe that is given up are still fed.
 	shedTime = 3 * time.Second
 	// farewell is how long a participant that leaves still feeds its children.

@@ -51,7 +51,7 @@ type Subscribe struct {
 	Fresh      bool
 	Interior   bool // the asker has the stripe as a home stripe: it will feed others
 	LastResort bool // the asker found no other parent
-	IfNewer    bool // refuse unless you hold block From or a later one
+	IfNewer    bool // refuse unless you hold block From or a later one, even if Fresh
 }
 
 // Accept says that shards of the stripe follow. Path leads from the source to

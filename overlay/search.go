@@ -14,6 +14,7 @@ import (
 type search struct {
 	replace   bool // a parent still feeds us meanwhile
 	silent    bool // because that parent went silent
+	probe     bool // because no parent of ours says anything: asks few
 	tidy      bool // only to relieve the source: never ask it
 	stage     stage
 	queue     []membership.NodeID // named by refusals: asked first
@@ -37,6 +38,9 @@ type request struct {
 	sent     bool // the peer is connected and was asked
 	answered bool
 }
+
+// urgent reports whether nothing comes on the stripe now.
+func (s *search) urgent() bool { return s.silent || !s.replace }
 
 func (s *search) find(id membership.NodeID) *request {
 	for i := range s.asked {
@@ -69,7 +73,7 @@ func (f *Forest) seek(now time.Time, b *branch, replace bool) {
 		return
 	}
 	if !replace {
-		b.search.replace, b.search.silent, b.search.tidy = false, false, false
+		b.search.replace, b.search.silent, b.search.probe, b.search.tidy = false, false, false, false
 	}
 }
 
@@ -80,6 +84,10 @@ func (f *Forest) advance(now time.Time, b *branch) {
 		if id, ok := f.pick(now, b); ok {
 			f.ask(now, b, id)
 			continue
+		}
+		if until := f.born.Add(gather); len(s.asked) == 0 && now.Before(until) {
+			s.next = earlier(until, now.Add(gather/5))
+			return
 		}
 		if s.stage++; s.tidy && s.stage != stageCandidates {
 			s.stage = stageOver
@@ -116,12 +124,15 @@ func (s *search) unanswered(now time.Time) (until time.Time, wait bool) {
 
 // giveUpSearch rests before the next, longer each time.
 func (f *Forest) giveUpSearch(now time.Time, b *branch) {
-	tidy := b.search.tidy
+	s := b.search
 	b.search = nil
-	if tidy {
+	if s.tidy {
 		return
 	}
 	b.rest = min(max(2*b.rest, searchPause), searchPauseMax)
+	if s.probe {
+		b.rest = max(b.rest, probePause)
+	}
 	b.calm = now.Add(b.rest/2 + time.Duration(f.rnd.Int64N(int64(b.rest))))
 }
 
@@ -135,7 +146,7 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 			return id, true
 		}
 	}
-	if len(s.asked) >= MaxTried || s.stage == stageSource || s.stage == stageOver {
+	if len(s.asked) >= MaxTried || s.probe && len(s.asked) >= maxProbes || s.stage == stageSource || s.stage == stageOver {
 		return membership.NodeID{}, false
 	}
 	if id, ok := f.rootFirst(b); ok && s.find(id) == nil {
@@ -143,7 +154,8 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 	}
 	var sure, doubted []*membership.Entry
 	for _, e := range f.book.All() {
-		if !f.eligible(now, b, e) {
+		c, ok := f.eligible(now, b, e, s.stage == stageAnyone)
+		if !ok || s.find(e.Node) != nil || s.tidy && c.Free == 0 {
 			continue
 		}
 		if e.Doubted {
@@ -162,7 +174,7 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 		e := sure[i]
 		sure[i] = sure[len(sure)-1]
 		sure = sure[:len(sure)-1]
-		if score := f.score(e); best == nil || score < bestScore {
+		if score := f.score(e, s.urgent()); best == nil || score < bestScore {
 			best, bestScore = e, score
 		}
 	}
@@ -182,21 +194,19 @@ func (f *Forest) rootFirst(b *branch) (membership.NodeID, bool) {
 	return source, f.rootsKnown(b) < Roots
 }
 
-func (f *Forest) eligible(now time.Time, b *branch, e *membership.Entry) bool {
+// eligible reports whether a node could be the parent of a stripe, as far as its
+// record tells; anyone says to disregard the rule of m.
+func (f *Forest) eligible(now time.Time, b *branch, e *membership.Entry, anyone bool) (membership.Carried, bool) {
 	c, ok := e.Carries(f.cfg.Info.Stream)
 	switch {
 	case !ok, !c.Home(b.stripe), c.Depth >= MaxDepth, c.Epoch != f.cfg.Info.Epoch,
 		e.Node == membership.NodeID(f.cfg.Info.Root), // asked by rootFirst, or as a last resort
 		e.Node == b.parent,
-		b.search.find(e.Node) != nil,
-		b.search.tidy && c.Free == 0,
-		b.shunned(e.Node, now):
-		return false
+		b.shunned(e.Node, now),
+		f.peers[e.Node] == nil && !e.MayDial(now):
+		return c, false
 	}
-	if f.peers[e.Node] == nil && !e.MayDial(now) {
-		return false
-	}
-	return b.search.stage == stageAnyone || f.standsIn(e.Node, b) < max(1, f.cfg.Info.Layout.M)
+	return c, anyone || f.standsIn(e.Node, b) < max(1, f.cfg.Info.Layout.M)
 }
 
 // standsIn counts in how many of our other stripes a node is an ancestor.
@@ -211,14 +221,18 @@ func (f *Forest) standsIn(id membership.NodeID, except *branch) int {
 }
 
 // score is a candidate's cost as a delay: 40 ms a hop, half the round trip, and
-// more the fuller it is.
-func (f *Forest) score(e *membership.Entry) time.Duration {
+// more the fuller it is. When it is urgent, one that must be dialled first, and may
+// be dead, is little worth.
+func (f *Forest) score(e *membership.Entry, urgent bool) time.Duration {
 	c, _ := e.Carries(f.cfg.Info.Stream)
 	cost := time.Duration(c.Depth) * 40 * time.Millisecond
 	if p := f.peers[e.Node]; p != nil {
 		cost += p.rtt / 2
 	} else {
 		cost += 20 * time.Millisecond
+		if urgent {
+			cost += 200 * time.Millisecond
+		}
 	}
 	if c.Free == 0 {
 		return cost + 400*time.Millisecond
@@ -229,8 +243,11 @@ func (f *Forest) score(e *membership.Entry) time.Duration {
 func (f *Forest) ask(now time.Time, b *branch, id membership.NodeID) {
 	s := b.search
 	s.asked = append(s.asked, request{id: id, at: now})
-	if f.peers[id] != nil {
+	if p := f.peers[id]; p != nil {
 		s.next = now.Add(answerWait)
+		if s.urgent() && p.rtt > 0 {
+			s.next = now.Add(min(answerWait, 2*p.rtt+urgentWait))
+		}
 		f.connected(now, b, id)
 		return
 	}
@@ -240,6 +257,9 @@ func (f *Forest) ask(now time.Time, b *branch, id membership.NodeID) {
 		return // and the next at once
 	}
 	s.next = now.Add(dialWait)
+	if s.urgent() {
+		s.next = now.Add(answerWait)
+	}
 	f.out = append(f.out, Dial{Peer: id})
 }
 
@@ -259,17 +279,23 @@ func (f *Forest) subscribe(now time.Time, b *branch) *Subscribe {
 	m := &Subscribe{
 		Stream: f.cfg.Info.Stream, Stripe: b.stripe,
 		Interior: b.home,
-		Fresh:    !b.got || now.Sub(b.heard) > max(f.cfg.Back, stillMin),
+		Fresh:    f.begins(now, b),
 		Back:     f.cfg.Back,
 	}
 	if s := b.search; s != nil {
 		m.LastResort = s.stage != stageCandidates
 		m.IfNewer = s.silent
 	}
-	if !m.Fresh {
+	if b.got {
 		m.From = b.last + 1
 	}
 	return m
+}
+
+// begins reports whether we have so little of a stripe that we begin like a
+// newcomer.
+func (f *Forest) begins(now time.Time, b *branch) bool {
+	return !b.got || now.Sub(b.heard) > max(f.cfg.Back, stillMin)
 }
 
 // accepted takes a new parent, and leaves the old one only now.
@@ -287,8 +313,16 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 		return
 	}
 	f.leaveParent(b)
+	if f.begins(now, b) {
+		b.begun = now
+	}
+	holes := b.search.silent && b.got && b.seen.missing() <= b.last
 	b.parent, b.search = from, nil
-	b.heard, b.rest = now, 0
+	b.heard, f.heard, b.rest = now, now, 0
+	if holes {
+		// It was asked for what is newer; now also for what the old one owed us.
+		f.send(from, f.subscribe(now, b))
+	}
 	if !b.late.IsZero() {
 		b.late = now
 	}

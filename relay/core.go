@@ -47,8 +47,11 @@ type Core struct {
 	peers   []*peer   // connected, in the order of their IDs
 	streams []*stream // opened, in that order
 	wants   []stripe.ID
-	past    []epochOf
+	over    []epochOf // epochs that are over
+	past    *Bucket   // what newcomers may be sent of the past
 	askAt   time.Time // next question about wants, or for records
+
+	askPause time.Duration // between the last two questions for records
 
 	advert     membership.Record // as last advertised
 	advertRaw  []byte
@@ -79,6 +82,7 @@ func New(now time.Time, cfg Config, rnd *rand.Rand) *Core {
 		cfg: cfg, self: self, rnd: rnd,
 		book:  membership.NewBook(self),
 		wants: slices.Clone(cfg.Streams),
+		past:  NewBucket(now, cfg.Upload*catchUpShare),
 		askAt: now, advertNext: now, advertDue: now, changed: true,
 	}
 }
@@ -159,7 +163,7 @@ func (c *Core) step(now time.Time) {
 		s := c.streams[i]
 		s.forest.Step(now)
 		c.drain(now, s)
-		s.catchUp(now, &c.out)
+		s.catchUp(now, c.past, &c.out)
 		if !s.goneAt.IsZero() && !now.Before(s.goneAt) {
 			c.closeStream(now, s)
 			i--
@@ -181,6 +185,7 @@ func (c *Core) step(now time.Time) {
 	}
 	if c.changed {
 		c.connections()
+		c.past.SetRate(now, c.spareUpload())
 	}
 	c.advertise(now)
 }
@@ -377,7 +382,8 @@ func (c *Core) ask(now time.Time) {
 	if len(c.wants) > 0 || c.cfg.Gossips {
 		return
 	}
-	c.askAt = now.Add(refreshEvery)
+	c.askPause = min(max(2*c.askPause, askEvery), refreshEvery)
+	c.askAt = now.Add(c.askPause)
 	if len(c.peers) > 0 {
 		for _, s := range c.streams {
 			p := c.peers[c.rnd.IntN(len(c.peers))]
@@ -432,6 +438,15 @@ func (c *Core) slots(info stripe.Info) int {
 	return int(share * 0.85 * 0.875 / info.SlotRate())
 }
 
+// spareUpload is what is left for newcomers' past when the children have theirs.
+func (c *Core) spareUpload() float64 {
+	spare := c.cfg.Upload * (1 - catchUpShare)
+	for _, s := range c.streams {
+		spare -= float64(s.forest.Fed()) * s.info.SlotRate()
+	}
+	return max(spare, c.cfg.Upload*catchUpShare)
+}
+
 // advertise signs and spreads our record when it changed.
 func (c *Core) advertise(now time.Time) {
 	if now.Before(c.advertNext) || !c.changed && now.Before(c.advertDue) {
@@ -443,6 +458,10 @@ func (c *Core) advertise(now time.Time) {
 		a := s.forest.Advert()
 		rec.Slots += c.slots(s.info)
 		rec.Streams = append(rec.Streams, a)
+	}
+	if rec.Slots == 0 && !c.cfg.Gossips {
+		c.advertDue = now.Add(advertiseAgain)
+		return // who gives nothing is no candidate, and nobody needs to know
 	}
 	rec.Seq = c.advert.Seq
 	if c.advertised && now.Before(c.advertDue) && sameRecord(rec, c.advert) {

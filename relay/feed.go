@@ -11,9 +11,13 @@ import (
 
 // feed begins, or begins again, to send a child one stripe.
 func (s *stream) feed(now time.Time, o overlay.Feed) {
-	f := feed{child: o.Child, next: o.From, catching: true, due: now}
+	f := feed{child: o.Child, fresh: o.Fresh, next: o.From, due: now}
+	if s.window.started {
+		f.live = s.window.head + 1
+	}
 	if o.Fresh {
 		f.next = s.window.start(o.Stripe, o.Back.Milliseconds())
+		f.until = now.Add(max(o.Back, freshMin))
 	}
 	f.next = max(f.next, s.window.low)
 	for i := range s.feeds[o.Stripe] {
@@ -41,32 +45,62 @@ func (s *stream) passOn(now time.Time, shard *stripe.Shard, out *[]Output) {
 	expires := now.Add(max(queueWait, 3*s.info.BlockTime))
 	for i := range s.feeds[shard.Index] {
 		f := &s.feeds[shard.Index][i]
-		if f.catching && shard.Number >= f.next {
+		if shard.Number >= f.next && shard.Number < f.live {
 			continue
 		}
 		*out = append(*out, Forward{Peer: f.child, Shard: shard, Expires: expires})
 	}
 }
 
-// catchUp sends children that began in the past a little more of it.
-func (s *stream) catchUp(now time.Time, out *[]Output) {
-	for i := range s.feeds {
-		for j := range s.feeds[i] {
-			f := &s.feeds[i][j]
-			if !f.catching || now.Before(f.due) {
+// catchUp sends children that began in the past a little more of it. Who changed
+// its parent misses little, and gets it at once, oldest first. A newcomer gets it
+// newest first, so that what it has is without holes whenever it starts to play;
+// it is metered, for it must not delay what is live. The stripes take turns.
+func (s *stream) catchUp(now time.Time, meter *Bucket, out *[]Output) {
+	n, first := len(s.feeds), s.turn
+	for i := range n {
+		at := (first + i) % n
+		for j := range s.feeds[at] {
+			f := &s.feeds[at][j]
+			if !f.catching() || now.Before(f.due) {
 				continue
 			}
-			f.due = now.Add(s.info.BlockTime / 4)
-			f.next = max(f.next, s.window.low)
-			for sent := 0; sent < catchUpBatch && s.window.started && f.next <= s.window.head; f.next++ {
-				if b := s.window.at(f.next); b != nil && b.have>>i&1 == 1 {
-					*out = append(*out, Forward{Peer: f.child, Shard: b.shards[i], Expires: now.Add(catchUpWait)})
-					sent++
-				}
+			if f.next = max(f.next, s.window.low); f.fresh && !now.Before(f.until) {
+				f.next = f.live // the rest is too old to be of use
 			}
-			f.catching = s.window.started && f.next <= s.window.head
+			f.due = now.Add(s.info.BlockTime / 4)
+			if wait := s.sendPast(now, at, f, meter, out); wait > 0 {
+				f.due = now.Add(max(wait, s.info.BlockTime/4))
+			}
+			s.turn = at + 1
 		}
 	}
+}
+
+// sendPast sends a child a batch of a stripe's past, or says how long to wait.
+func (s *stream) sendPast(now time.Time, stripe int, f *feed, meter *Bucket, out *[]Output) (wait time.Duration) {
+	for sent := 0; sent < catchUpBatch && f.catching(); {
+		number := f.next
+		if f.fresh {
+			number = f.live - 1
+		}
+		if b := s.window.at(number); b != nil && b.have>>stripe&1 == 1 {
+			shard := b.shards[stripe]
+			size := len(shard.Encoded())
+			if wait := meter.Wait(now, size); f.fresh && wait > 0 {
+				return wait
+			}
+			meter.Take(now, size)
+			*out = append(*out, Forward{Peer: f.child, Shard: shard, Expires: now.Add(catchUpWait)})
+			sent++
+		}
+		if f.fresh {
+			f.live--
+		} else {
+			f.next++
+		}
+	}
+	return 0
 }
 
 // sooner is the earlier of at and when the stream next has something to do. A
@@ -85,7 +119,7 @@ func (s *stream) sooner(at time.Time) time.Time {
 	}
 	for i := range s.feeds {
 		for j := range s.feeds[i] {
-			if f := &s.feeds[i][j]; f.catching {
+			if f := &s.feeds[i][j]; f.catching() {
 				consider(f.due)
 			}
 		}

@@ -39,12 +39,19 @@ const (
 	// catchUpBatch shards of the past are sent every quarter of a block time:
 	// eight times as fast as they were made.
 	catchUpBatch = 2
+	// catchUpShare is the share of the upload that newcomers may be sent of the
+	// past, all together, however many children there are. Beyond it they wait.
+	catchUpShare = 0.2
+	// freshMin is the least time for which a newcomer is sent the past; otherwise
+	// it is as long as it began behind. Later it is too old to be played.
+	freshMin = time.Second
 	// laneRate is how many bits a second one QUIC connection is trusted with:
 	// NewReno at 10 % loss carries little more.
 	laneRate = 500_000
 	// askEvery separates questions for a stream that nobody told us of yet.
 	askEvery = 500 * time.Millisecond
-	// refreshEvery is how often one who hears no gossip asks for records.
+	// refreshEvery is how often one who hears no gossip asks for records; at first
+	// it asks after askEvery, and then twice as late each time.
 	refreshEvery = 5 * time.Second
 	// advertiseEvery is the least time between two records of ours, and
 	// advertiseAgain the most.

@@ -21,18 +21,24 @@ type stream struct {
 	forest  *overlay.Forest
 	window  window
 	feeds   [][]feed  // by stripe; in the order in which the children came
+	turn    int       // the stripe whose children catch up first
 	goneAt  time.Time // when a stream that ended is dropped
 	stats   Counters
 }
 
-// feed is one child of one stripe. While next is behind the window's head it is
-// catching up; afterwards shards are passed on as they come.
+// feed is one child of one stripe. The blocks from next up to live, without it,
+// are of the past and sent bit by bit; all others are passed on as they come.
 type feed struct {
-	child    membership.NodeID
-	next     uint64
-	catching bool
-	due      time.Time
+	child membership.NodeID
+	fresh bool // a newcomer, who begins far in the past
+	next  uint64
+	live  uint64
+	due   time.Time // when a little more of the past is sent
+	until time.Time // when a newcomer gets no more of it
 }
+
+// catching reports whether there is more of the past to send.
+func (f *feed) catching() bool { return f.next < f.live }
 
 // Counters of one stream since it was opened.
 type Counters struct {
@@ -121,6 +127,7 @@ func (c *Core) openStream(now time.Time, info stripe.Info, raw []byte, own bool)
 		other.forest.SetSlots(c.slots(other.info))
 	}
 	c.wants = slices.DeleteFunc(c.wants, func(id stripe.ID) bool { return id == info.Stream })
+	c.askPause = 0
 	for _, p := range c.peers {
 		s.forest.Up(now, p.id)
 	}
@@ -142,9 +149,9 @@ func (c *Core) closeStream(now time.Time, s *stream) {
 	s.forest.Close()
 	c.drain(now, s)
 	c.streams = slices.DeleteFunc(c.streams, func(o *stream) bool { return o == s })
-	c.past = append(c.past, epochOf{s.info.Stream, s.info.Epoch})
-	if len(c.past) > maxPast {
-		c.past = slices.Delete(c.past, 0, 1)
+	c.over = append(c.over, epochOf{s.info.Stream, s.info.Epoch})
+	if len(c.over) > maxPast {
+		c.over = slices.Delete(c.over, 0, 1)
 	}
 	if slices.Contains(c.cfg.Streams, s.info.Stream) {
 		c.wants = append(c.wants, s.info.Stream)
@@ -158,7 +165,7 @@ type epochOf struct {
 }
 
 func (c *Core) isPast(id stripe.ID, epoch uint32) bool {
-	return slices.ContainsFunc(c.past, func(p epochOf) bool { return p.stream == id && epoch <= p.epoch })
+	return slices.ContainsFunc(c.over, func(p epochOf) bool { return p.stream == id && epoch <= p.epoch })
 }
 
 // arrived takes a shard as far as its check: in the order of cost, and nothing

@@ -35,6 +35,9 @@ func ParseID(s string) (ID, error) {
 		return ID{}, fmt.Errorf("%q is not a stream ID: want 52 letters a-z and digits 2-7", short(s))
 	}
 	id := ID(b)
+	if id.String() != strings.ToLower(s) { // the decoder skips line ends and spare bits
+		return ID{}, fmt.Errorf("%q is not how a stream ID is written", short(s))
+	}
 	if err := CheckKey(id); err != nil {
 		return ID{}, err
 	}

@@ -80,7 +80,7 @@ func parseHost(s string) (string, error) {
 	}
 	if lit, ok := strings.CutSuffix(host, ipv6Literal); ok {
 		a, err := netip.ParseAddr(strings.ReplaceAll(lit, "-", ":"))
-		if err != nil || !a.Is6() {
+		if err != nil || !a.Is6() || a.Zone() != "" {
 			return "", fmt.Errorf("%q is not an IPv6 address", short(host))
 		}
 		return net.JoinHostPort(a.String(), port), nil

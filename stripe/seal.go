@@ -82,6 +82,11 @@ func newTree(h Header, shards [][]byte) tree {
 	if len(shards) != h.Layout.N() {
 		panic("stripe: shards do not match the layout")
 	}
+	for _, s := range shards {
+		if len(s) != h.ShardLen {
+			panic("stripe: a shard's length is not the header's")
+		}
+	}
 	d := depth(len(shards))
 	t := tree{levels: make([][][pathNode]byte, d)}
 	if d == 0 {
@@ -90,9 +95,6 @@ func newTree(h Header, shards [][]byte) tree {
 	}
 	row := make([][pathNode]byte, 1<<d)
 	for i, s := range shards {
-		if len(s) != h.ShardLen {
-			panic("stripe: a shard's length is not the header's")
-		}
 		full := leaf(i, s)
 		row[i] = [pathNode]byte(full[:pathNode])
 	}

@@ -84,6 +84,12 @@ func runDemo(cmd *cobra.Command, c *console, f *demoFlags) error {
 	d := &demo{console: c, flags: f, layout: layout, log: c.logger(verbose)}
 	defer d.close()
 	if err := d.open(ctx, cmd.Flags().Changed("http")); err != nil {
+		switch {
+		case cmd.Context().Err() != nil:
+			return nil // interrupted
+		case ctx.Err() != nil:
+			return fail(errors.New("the time was over before all had joined"), "try a longer --duration")
+		}
 		return err
 	}
 	d.watch(ctx)

@@ -106,5 +106,24 @@ its own; viewers play from any k of them.
 	})
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what happens inside, to standard error")
 	root.AddCommand(newSource(c), newRelay(c), newView(c), newDemo(c), newKey(c), newVersion(c))
+	tellApart(root)
 	return root
+}
+
+// tellApart makes whatever a command returns a failure, so that errors without
+// one are Cobra's own, about usage.
+func tellApart(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			err := run(cmd, args)
+			var f *failure
+			if err == nil || errors.As(err, &f) {
+				return err
+			}
+			return &failure{err: err, hint: "run it again with --verbose to see what led to it"}
+		}
+	}
+	for _, c := range cmd.Commands() {
+		tellApart(c)
+	}
 }

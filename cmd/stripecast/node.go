@@ -8,7 +8,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 	"github.com/stripecast/stripecast/playout/httpd"
 	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/relay/host"
+	"github.com/stripecast/stripecast/relay/quicnet"
 	"github.com/stripecast/stripecast/stripe"
 )
 
@@ -57,7 +57,7 @@ func (n *node) start(c *console, logger *slog.Logger, cfg relay.Config, gossip b
 		Participant: cfg, Listen: n.listen, Advertise: n.advertise, Join: n.join, Gossip: gossip, Logger: logger,
 	})
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case errors.Is(err, quicnet.ErrPortTaken):
 		return nil, fail(fmt.Errorf("UDP %s is taken", n.listen), "another stripecast may run here; give --listen with another port, or :0 for any")
 	case err != nil:
 		return nil, fail(err, "check --listen and --advertise")

@@ -148,7 +148,7 @@ func openInput(c *console, input string, loop bool) (in io.Reader, paced bool, e
 	if st.IsDir() {
 		return nil, false, fail(fmt.Errorf("%s is a directory", input), "give a file, or - for standard input")
 	}
-	if input == "-" && st.Mode()&os.ModeCharDevice != 0 && isTerminal(file) {
+	if input == "-" && isTerminal(file) {
 		return nil, false, misuse(errors.New("standard input is a terminal"), "pipe a stream into it, or name a file: stripecast source FILE")
 	}
 	if !loop {
@@ -169,6 +169,9 @@ func openInput(c *console, input string, loop bool) (in io.Reader, paced bool, e
 }
 
 func explainInput(ctx context.Context, err error, input string) error {
+	if input == "-" {
+		input = "standard input"
+	}
 	switch {
 	case ctx.Err() != nil:
 		return nil // interrupted while waiting
@@ -177,7 +180,7 @@ func explainInput(ctx context.Context, err error, input string) error {
 	case errors.Is(err, source.ErrNoClock):
 		return fail(err, "pipe it in at the pace at which it should be played")
 	case errors.Is(err, source.ErrEmpty):
-		return fail(err, "check what writes to %s", input)
+		return fail(err, "check what %s is made by", input)
 	default:
 		return fail(err, "check that %s can be read", input)
 	}

@@ -74,8 +74,9 @@ func describe(role string, h *host.Host, player *view.Player, urls []string) sta
 		Role: role, Node: st.Node.String(), URLs: urls,
 		RelaysKnown: st.Known, Peers: st.Peers,
 		Bytes:   bytesStatus{In: net.In, Out: net.Out},
-		Streams: []streamStatus{},
+		Streams: []streamStatus{}, Upload: h.Upload(),
 	}
+	out.Stripes = []stripeStatus{} // JSON's null is no list
 	for _, s := range st.Streams {
 		d := describeStream(s)
 		if player != nil {

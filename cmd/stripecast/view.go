@@ -22,6 +22,13 @@ import (
 	"github.com/stripecast/stripecast/stripe/ts"
 )
 
+const (
+	// flushPatience is how long a slow reader of -o has for the end of the stream.
+	flushPatience = 5 * time.Second
+	// playerPatience is how long a player has to end when told to; then it is killed.
+	playerPatience = 2 * time.Second
+)
+
 type viewFlags struct {
 	node
 	out     string
@@ -71,7 +78,9 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 	}
 	var player []string
 	if f.player != "" {
-		player = strings.Fields(f.player)
+		if player = strings.Fields(f.player); len(player) == 0 {
+			return fail(errors.New("the player has no name"), "give --player as in --player mpv")
+		}
 		if _, err := exec.LookPath(player[0]); err != nil {
 			return fail(err, "install %s, name another player, or open the URL in any player", player[0])
 		}
@@ -81,6 +90,7 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 		if v.file, err = sink.Open(sink.Config{Path: f.out, MarkGap: v.markGap}); err != nil {
 			return fail(err, "give -o a file that can be written, or - for standard output")
 		}
+		defer v.leaveFile()
 	}
 	f.join = append(f.join, link.Hosts...)
 	h, err := f.start(c, c.logger(f.verbose(cmd)), relay.Config{
@@ -107,6 +117,7 @@ type viewer struct {
 	*console
 	share bool
 	file  *sink.Sink // nil without -o
+	wrote chan error // from the file's writer, once it runs
 	live  *httpd.Broadcaster
 	media atomic.Int32 // stripe.Media
 }
@@ -129,16 +140,18 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 	go statusLine(v.console, viewLine(h, player), stop)
 	defer close(stop)
 
-	written := make(chan error, 1)
 	if v.file != nil {
-		go func() { written <- v.file.Run(context.WithoutCancel(ctx)) }()
+		v.wrote = make(chan error, 1)
+		go func() { v.wrote <- v.file.Run(context.WithoutCancel(ctx)) }()
 	}
-	if len(command) > 0 {
-		go func() {
+	watched := make(chan struct{}) // closed when the player that we started has ended
+	go func() {
+		defer close(watched)
+		if len(command) > 0 {
 			runPlayer(ctx, v.console, append(command, web.urls[1]))
 			cancel()
-		}()
-	}
+		}
+	}()
 	played := make(chan struct{})
 	go func() {
 		defer close(played)
@@ -146,28 +159,53 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 	}()
 	select {
 	case <-played:
-	case err := <-written:
-		cancel()
+		err = v.flush(ctx)
+	case err = <-v.wrote: // nil only when played, too
+		if err != nil {
+			cancel()
+		}
 		<-played
-		if !errors.Is(err, sink.ErrReaderGone) {
-			return fail(err, "check that there is room where -o writes to")
+	}
+	if err == nil && player.Stats().Ended {
+		v.say("the stream has ended")
+		v.drain(ctx)
+	} else {
+		cancel()
+	}
+	<-watched
+	if err != nil && !errors.Is(err, sink.ErrReaderGone) {
+		return fail(err, "check that there is room where -o writes to")
+	}
+	return nil
+}
+
+// flush waits until what is queued for -o is written. A reader that is slow gets
+// flushPatience, and less after an interrupt; the rest is lost.
+func (v *viewer) flush(ctx context.Context) error {
+	if v.file == nil {
+		return nil
+	}
+	late := time.NewTimer(flushPatience)
+	defer late.Stop()
+	stop := context.AfterFunc(ctx, func() { late.Reset(flushPatience / 10) })
+	defer stop()
+	select {
+	case err := <-v.wrote:
+		return err
+	case <-late.C:
+		if n := v.file.Stats().Queued; n > 0 {
+			v.say("whoever reads the output is too slow: it misses the last %d kB", n/1000)
 		}
 		return nil
 	}
-	if v.file != nil {
-		select {
-		case err := <-written:
-			if err != nil && !errors.Is(err, sink.ErrReaderGone) {
-				return fail(err, "check that there is room where -o writes to")
-			}
-		case <-cmdDone(ctx, 5*time.Second):
-		}
+}
+
+// leaveFile leaves an output to which nothing was written as it was found.
+func (v *viewer) leaveFile() {
+	if v.wrote == nil {
+		v.file.End()
+		v.file.Run(context.Background())
 	}
-	if player.Stats().Ended {
-		v.say("the stream has ended")
-		v.drain(ctx)
-	}
-	return nil
 }
 
 // drain lets players on HTTP read what they have not yet.
@@ -183,13 +221,6 @@ func (v *viewer) drain(ctx context.Context) {
 	}
 }
 
-// cmdDone is closed after wait, or at once if ctx ends.
-func cmdDone(ctx context.Context, wait time.Duration) <-chan struct{} {
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	context.AfterFunc(ctx, cancel)
-	return ctx.Done()
-}
-
 func (v *viewer) markGap(next []byte) []byte {
 	if stripe.Media(v.media.Load()) != stripe.MediaTS {
 		return nil
@@ -197,9 +228,12 @@ func (v *viewer) markGap(next []byte) []byte {
 	return ts.MarkGap(next)
 }
 
-// runPlayer runs a player until it ends. It may write to our standard error.
+// runPlayer runs a player until it ends, or is told to because ctx ended. It may
+// write to our standard error.
 func runPlayer(ctx context.Context, c *console, command []string) {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = playerPatience
 	cmd.Stderr, cmd.Stdout = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil && ctx.Err() == nil {
 		c.say("%s: %v", command[0], err)

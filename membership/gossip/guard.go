@@ -27,7 +27,7 @@ type guard struct {
 
 	mu      sync.Mutex
 	ours    []byte // our record as it is now
-	own     incarnation
+	own     ourselves
 	known   map[string]*known
 	peers   map[membership.NodeID]*peer
 	swept   time.Time // when forgetPeers last looked
@@ -44,16 +44,24 @@ type known struct {
 	held time.Time
 
 	incarnation uint32 // the highest that was let through
-	// base was its incarnation at since: what the slack is counted from.
+	slack       slack
+}
+
+// ourselves is what is known of our own incarnation.
+type ourselves struct {
+	sent  uint32    // the highest that memberlist has sent
+	learn time.Time // until then others may tell us a higher one
+	slack slack
+}
+
+// slack bounds what others can claim of an incarnation that was base at since.
+type slack struct {
 	base  uint32
 	since time.Time
 }
 
-// incarnation is what is known of our own.
-type incarnation struct {
-	sent   uint32    // the highest that memberlist has sent
-	learn  time.Time // until then others may tell us a higher one
-	raises bucket
+func (s slack) ceiling(now time.Time, rate float64) uint32 {
+	return uint32(min(float64(s.base)+SlackBurst+rate*now.Sub(s.since).Seconds(), MaxIncarnation-1))
 }
 
 func newGuard(self membership.NodeID, record []byte, log *slog.Logger, heard func([]byte) bool) *guard {
@@ -231,11 +239,11 @@ func (g *guard) judgeAlive(now time.Time, from membership.NodeID, a alive) error
 	if !k.told {
 		k.told = g.heard(k.raw)
 	}
-	if a.incarnation > k.ceiling(now) {
+	if a.incarnation > k.slack.ceiling(now, SlackRate) {
 		if from != k.id { // it may say of itself what it likes
 			return refuse(BadIncarnation)
 		}
-		k.base, k.since = a.incarnation, now
+		k.slack = slack{a.incarnation, now}
 	}
 	k.incarnation = max(k.incarnation, a.incarnation)
 	return nil
@@ -248,8 +256,6 @@ func (g *guard) judgeOurselves(now time.Time, from membership.NodeID, a alive) e
 		if _, err := g.open(now, from, a); err != nil {
 			return err
 		}
-	} else if a.incarnation <= g.own.sent {
-		return nil // our own echo
 	}
 	return g.own.admit(now, a.incarnation)
 }
@@ -291,7 +297,7 @@ func (g *guard) admit(now time.Time, from membership.NodeID, a alive) (*known, e
 		return nil, refuse(Full)
 	}
 	if k == nil {
-		k = &known{id: rec.Node, held: now, base: a.incarnation, since: now}
+		k = &known{id: rec.Node, held: now, slack: slack{a.incarnation, now}}
 		g.known[a.node] = k
 	}
 	k.raw, k.rec, k.told, k.addr = a.record, rec, false, 0
@@ -335,22 +341,19 @@ func placeOf(rec membership.Record) (ip, network netip.Prefix) {
 	return ip, network
 }
 
-// ceiling is the highest incarnation that others may claim for the node.
-func (k *known) ceiling(now time.Time) uint32 {
-	slack := SlackBurst + SlackRate*now.Sub(k.since).Seconds()
-	return uint32(min(float64(k.base)+slack, MaxIncarnation-1))
-}
-
 // admit takes a claim about our own incarnation, which memberlist will go beyond.
-func (i *incarnation) admit(now time.Time, inc uint32) error {
-	switch {
-	case inc < i.sent:
-		return nil // memberlist will ignore it
-	case now.Before(i.learn) && inc < MaxLearned,
-		i.raises.take(now, float64(inc-i.sent)+1, RefuteRate, RefuteBurst):
+func (o *ourselves) admit(now time.Time, inc uint32) error {
+	if now.Before(o.learn) && inc < MaxLearned || inc <= o.slack.ceiling(now, OwnRate) {
 		return nil
 	}
 	return refuse(BadIncarnation)
+}
+
+func (o *ourselves) send(now time.Time, inc uint32) {
+	o.sent = max(o.sent, inc)
+	if now.Before(o.learn) {
+		o.slack = slack{o.sent, now}
+	}
 }
 
 // learn begins a LearnTime.
@@ -361,7 +364,7 @@ func (g *guard) learn(now time.Time) {
 }
 
 // sentPacket looks at what memberlist sends, for our own incarnation.
-func (g *guard) sentPacket(b []byte) {
+func (g *guard) sentPacket(now time.Time, b []byte) {
 	parts, err := splitPacket(b)
 	if err != nil {
 		g.log.Error("memberlist wrote a packet that the guard cannot read", "err", err)
@@ -369,20 +372,20 @@ func (g *guard) sentPacket(b []byte) {
 	for _, part := range parts {
 		switch m, _ := decodePart(part); m := m.(type) {
 		case alive:
-			g.sent(m.node, m.incarnation)
+			g.sent(now, m.node, m.incarnation)
 		case dead:
-			g.sent(m.node, m.incarnation)
+			g.sent(now, m.node, m.incarnation)
 		}
 	}
 }
 
-func (g *guard) sent(node string, inc uint32) {
+func (g *guard) sent(now time.Time, node string, inc uint32) {
 	if node != g.name {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.own.sent = max(g.own.sent, inc)
+	g.own.send(now, inc)
 }
 
 // sync forgets the nodes that memberlist holds no longer. It is told whom it
@@ -392,7 +395,7 @@ func (g *guard) sync(now time.Time, states []state) {
 	defer g.mu.Unlock()
 	for _, s := range states {
 		if s.node == g.name {
-			g.own.sent = max(g.own.sent, s.incarnation)
+			g.own.send(now, s.incarnation)
 		} else if k := g.known[s.node]; k != nil {
 			k.held = now
 		}
@@ -439,6 +442,7 @@ func (g *guard) failed(name string) {
 }
 
 // farewell returns the message by which we leave and up to most names to tell.
+// Its incarnation covers a last record that is still on its way.
 func (g *guard) farewell(most int) (b []byte, names []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -446,5 +450,5 @@ func (g *guard) farewell(most int) (b []byte, names []string) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	return encode(dead{g.own.sent, g.name, g.name}), names[:min(most, len(names))]
+	return encode(dead{g.own.sent + 1, g.name, g.name}), names[:min(most, len(names))]
 }

@@ -64,12 +64,12 @@ const (
 )
 
 const (
-	// SlackRate and SlackBurst bound how far others can raise a node's
+	// SlackBurst and SlackRate bound how far others can raise a node's
 	// incarnation: by SlackBurst, and SlackRate a second since we know it.
-	SlackRate, SlackBurst = 8, 64
-	// RefuteRate and RefuteBurst bound how far others can raise ours. They are
-	// lower, so that a node which is made to refute stays credible.
-	RefuteRate, RefuteBurst = 2, 16
+	SlackBurst, SlackRate = 64, 8
+	// OwnRate is the SlackRate for our own. It is higher, so that we can always
+	// go beyond what others were made to believe of us.
+	OwnRate = 16
 	// LearnTime is how long after a start or a join we believe others about the
 	// incarnation that we had before a restart.
 	LearnTime = 60 * time.Second

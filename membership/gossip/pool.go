@@ -242,6 +242,8 @@ func (p *Pool) Refused() [reasons]uint64 {
 	return p.guard.refused
 }
 
+const leaveWait = 100 * time.Millisecond
+
 // Leave says goodbye and returns when it is said or the time is over. Only our
 // own word is believed, so up to MaxGoodbyes members are told by us. The pool
 // must still be closed.
@@ -250,7 +252,9 @@ func (p *Pool) Leave(timeout time.Duration) {
 		return
 	}
 	deadline := time.Now().Add(timeout)
-	_ = p.list.Leave(timeout) // its error says only that time was over
+	// memberlist would wait until it has told a few at random, of whom each would
+	// believe it and nobody else.
+	_ = p.list.Leave(min(timeout, leaveWait))
 	b, names := p.guard.farewell(MaxGoodbyes)
 	for _, name := range names {
 		if !time.Now().Before(deadline) {

@@ -220,7 +220,7 @@ func (t *transport) WriteToAddress(b []byte, to memberlist.Address) (time.Time, 
 		}
 		addr = to.Addr
 	}
-	t.guard.sentPacket(b)
+	t.guard.sentPacket(time.Now(), b)
 	if err := t.carrier.SendPacket(id, addr, b); err != nil {
 		t.guard.failed(to.Name)
 		return time.Time{}, fmt.Errorf("gossip: %w", err)

@@ -133,8 +133,8 @@ func (h *Host) MediaDropped() uint64 { return h.mediaDropped.Load() }
 // Net is the transport's figures.
 func (h *Host) Net() quicnet.Stats { return h.net.Stats() }
 
-// SetUpload changes the cap on what is sent, in bits a second; 0 is none.
-func (h *Host) SetUpload(bps float64) { h.net.SetUpload(bps) }
+// Upload is the room for children, in bits a second; 0 feeds nobody.
+func (h *Host) Upload() float64 { return h.cfg.Participant.Upload }
 
 // Announce makes this participant the source of a stream, or changes its signed
 // info.
@@ -189,22 +189,23 @@ func (h *Host) WaitJoined(ctx context.Context) error {
 func (h *Host) join(ctx context.Context) {
 	tick := time.NewTicker(rejoinEvery)
 	defer tick.Stop()
-	member := h.pool == nil
-	for {
+	joined := h.joined
+	h.net.Dial(membership.NodeID{}, h.cfg.Join)
+	for member := h.pool == nil; ; {
+		select {
+		case <-joined:
+			joined = nil
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
 		if len(h.net.Peers()) == 0 {
 			h.net.Dial(membership.NodeID{}, h.cfg.Join)
 		} else if !member {
-			// Each host is contacted by itself: one that is down must not keep
-			// us from the others.
 			n, err := h.pool.Join(ctx, h.cfg.Join)
 			if member = n > 0; !member {
 				h.log.Debug("joining the pool", "err", err)
 			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
 		}
 	}
 }

@@ -61,7 +61,7 @@ func (n *Net) connected(want membership.NodeID, addr string) *peer {
 	}
 	at, _ := netip.ParseAddrPort(addr)
 	for _, p := range n.sorted() {
-		if p.via == addr || at.IsValid() && len(p.lanes) > 0 && p.lanes[0].remote == at {
+		if p.via == addr || at.IsValid() && len(p.lanes) > 0 && p.lanes[0].at() == at {
 			return p
 		}
 	}
@@ -335,7 +335,7 @@ func (n *Net) tendLanes(p *peer, now time.Time) {
 	}
 	for !n.closing && active+p.dialling < p.wanted && p.dialling < maxLaneDials && !now.Before(p.retryAt) && len(p.lanes) > 0 {
 		p.dialling++
-		at := p.lanes[0].remote
+		at := p.lanes[0].at()
 		n.wg.Go(func() { n.dialLane(p, at) })
 	}
 }

@@ -24,9 +24,9 @@ type Down struct {
 	Reason string // for people; printable
 }
 
-// DialFailed says that a Dial will not lead to an Up. A dial that finds, too
-// late to be pointless, that its peer has already connected fails only if it
-// wanted nobody in particular; Peer then says who answered.
+// DialFailed says that a Dial will not lead to an Up. A dial whose peer has
+// connected meanwhile fails only if it wanted nobody in particular; Peer then
+// says who answered.
 type DialFailed struct {
 	Peer   membership.NodeID // that was wanted, or zero
 	Addr   string            // the first that was given

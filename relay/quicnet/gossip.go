@@ -91,7 +91,7 @@ func (l *lane) receivePackets() {
 		}
 		l.peer.touch()
 		select {
-		case n.packets <- Packet{From: l.peer.id, Addr: l.remote, Bytes: b}:
+		case n.packets <- Packet{From: l.peer.id, Addr: l.at(), Bytes: b}:
 		default:
 			n.count.packetsDropped.Add(1)
 		}
@@ -151,7 +151,7 @@ func (l *lane) deliverStream(s *quic.Stream) {
 	n := l.peer.net
 	l.peer.touch()
 	select {
-	case n.streams <- Stream{From: l.peer.id, Addr: l.remote, Conn: l.gossipConn(s)}:
+	case n.streams <- Stream{From: l.peer.id, Addr: l.at(), Conn: l.gossipConn(s)}:
 	default:
 		n.count.streamsRefused.Add(1)
 		resetBidi(s, resetFull)

@@ -36,7 +36,7 @@ type lane struct {
 	conn    *quic.Conn
 	first   bool // it said "stripecast/1": it carries everything
 	dialled bool
-	remote  netip.AddrPort
+	remote  netip.AddrPort // when the connection came about
 	since   time.Time
 
 	typical atomic.Int64 // length of the last shard that came, a guess at the next
@@ -55,6 +55,9 @@ func newLane(c *quic.Conn, from origin, first bool) *lane {
 		retire: make(chan struct{}),
 	}
 }
+
+// at is where the other end is now: it moves when a NAT on the way forgets it.
+func (l *lane) at() netip.AddrPort { return addrPort(l.conn.RemoteAddr()) }
 
 // run is the life of a lane that place has added. It accepts shards until the
 // connection ends.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -290,6 +291,44 @@ func TestTooManyOutboundPeersCloseTheLeastUsed(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestNodesBehindOneAddressAreCapped(t *testing.T) {
+	virtual(t, memnet.Link{Delay: 5 * time.Millisecond}, func(t *testing.T, w *world) {
+		victim, _ := w.attach(t)
+		for i := range nodesPerIP + 1 {
+			e, err := w.ListenAt(netip.AddrPortFrom(netip.MustParseAddr("203.0.113.5"), uint16(1000+i)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := w.open(t, testKey(100+i), e)
+			n.Dial(victim.ID(), []string{victim.Addr().String()})
+			await[Up](t, n, nil)
+			if i < nodesPerIP {
+				await[Up](t, victim, nil)
+				continue
+			}
+			// The dialler is done with its handshake before the victim is.
+			if d := await[Down](t, n, nil); d.Reason != "the peer says: too many nodes at this address" {
+				t.Errorf("%+v", d)
+			}
+		}
+		if n := len(victim.Peers()); n != nodesPerIP {
+			t.Errorf("%d peers", n)
+		}
+	})
+}
+
+func TestListeningOnAllAddresses(t *testing.T) {
+	a := listen(t, 1, func(c *Config) { c.Listen = ":0" })
+	b := listen(t, 2)
+	b.Dial(a.ID(), []string{fmt.Sprintf("127.0.0.1:%d", a.Addr().Port())})
+	await[Up](t, b, nil)
+	if up := await[Up](t, a, nil); up.Addr != b.Addr() {
+		t.Errorf("%+v", up)
+	}
+	a.SetLanes(b.ID(), 2) // it dials from its wildcard socket
+	until(t, "2 lanes", func() bool { return peerStat(b, a.ID()).Lanes == 2 })
 }
 
 func TestPortTaken(t *testing.T) {

@@ -213,12 +213,12 @@ func TestUploadCapHolds(t *testing.T) {
 				a.SetUpload(bps)
 				fed := make(chan int)
 				go func() { // 12.8 Mbit/s
-					fed <- feed(a, children, 4000, 10*time.Millisecond, 23*time.Second, 150*time.Millisecond)
+					fed <- feed(a, children, 4000, 10*time.Millisecond, 13*time.Second, 150*time.Millisecond)
 				}()
 				// The second by second record of what is on the wire.
 				var out []uint64
 				tick := time.NewTicker(time.Second)
-				for range 22 {
+				for range 12 {
 					<-tick.C
 					out = append(out, a.Stats().Out)
 				}
@@ -229,7 +229,7 @@ func TestUploadCapHolds(t *testing.T) {
 					}
 				}
 				<-fed
-				t.Logf("%.3f Mbit/s over all", float64(out[21]-out[1])*8/20/1e6)
+				t.Logf("%.3f Mbit/s over all", float64(out[11]-out[1])*8/10/1e6)
 			})
 		})
 	}
@@ -282,14 +282,14 @@ func TestLossyPath(t *testing.T) {
 				a.SetLanes(b.ID(), 20)
 				until(t, "lanes", func() bool { return peerStat(a, b.ID()).Lanes == 20 })
 				delays := collect(b)
-				count := feed(a, []*Net{b}, 3300, 5*time.Millisecond, 20*time.Second, 150*time.Millisecond)
+				count := feed(a, []*Net{b}, 3300, 5*time.Millisecond, 6*time.Second, 150*time.Millisecond)
 				<-time.After(2 * time.Second)
 				st := a.Stats()
 				b.Close()
 				got := <-delays
 				t.Logf("%d of %d, p50 %v, p99 %v, max %v; %.2f Mbit/s out for %.2f; %d given up late",
 					len(got), count, got[len(got)/2], got[len(got)*99/100], got[len(got)-1],
-					float64(st.Out)*8/20/1e6, 3300*8*200/1e6, st.ShardsLate)
+					float64(st.Out)*8/6/1e6, 3300*8*200/1e6, st.ShardsLate)
 				if float64(len(got)) < c.least*float64(count) || got[len(got)*99/100] > 300*time.Millisecond {
 					t.Errorf("%d of %d arrived, p99 %v", len(got), count, got[len(got)*99/100])
 				}

@@ -87,7 +87,7 @@ func (n *Net) Peers() []PeerStat {
 		queued := p.out.Len()
 		p.mu.Unlock()
 		out = append(out, PeerStat{
-			ID: p.id, Addr: p.lanes[0].remote, Lanes: len(p.lanes),
+			ID: p.id, Addr: p.lanes[0].at(), Lanes: len(p.lanes),
 			RTT: first.SmoothedRTT, RTTVar: first.MeanDeviation,
 			In: t.in, Out: t.out,
 			Queued: queued, Dropped: p.dropped(), Connected: p.since,

@@ -81,6 +81,7 @@ type Source struct {
 	info  stripe.Info
 	start time.Time // wall clock at the beginning, moved on by the monotonic clock
 	head  []byte    // read by Probe
+	end   error     // how the input ended, once it has; Probe may get there
 	input <-chan read
 
 	// owned by Run
@@ -115,6 +116,7 @@ func Probe(ctx context.Context, cfg Config) (*Source, error) {
 			if r.err != nil && !errors.Is(r.err, io.EOF) {
 				return nil, r.err
 			}
+			s.end = r.err
 			var ok bool
 			rate, ok = ts.Estimate(s.head)
 			enough := ok && cfg.Paced && time.Since(began) >= probeMin
@@ -220,18 +222,19 @@ func (s *Source) pump(ctx context.Context, to Publisher) error {
 	}
 	s.head = nil
 	for {
+		if s.end != nil {
+			s.take(ctx, to, s.cutter.Flush(time.Now()))
+			if errors.Is(s.end, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("reading the input: %w", s.end)
+		}
 		select {
 		case r := <-s.input:
 			if !s.take(ctx, to, s.cutter.Write(time.Now(), r.b)) {
 				return nil
 			}
-			if r.err != nil {
-				s.take(ctx, to, s.cutter.Flush(time.Now()))
-				if errors.Is(r.err, io.EOF) {
-					return nil
-				}
-				return fmt.Errorf("reading the input: %w", r.err)
-			}
+			s.end = r.err
 		case <-tick.C:
 			if !s.take(ctx, to, s.cutter.Write(time.Now(), nil)) {
 				return nil

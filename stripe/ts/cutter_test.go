@@ -436,7 +436,24 @@ func checkCuts(t *testing.T, cfg Config, cuts []Cut, want []byte) {
 	}
 }
 
-// A block costs its own buffer, a packet nothing.
+// A block costs one allocation, its own buffer; a packet costs none.
+func TestCutterAllocations(t *testing.T) {
+	var m muxer
+	steady(&m, 0, 250, 25)
+	const datagram = 7 * PacketLen
+	c := NewCutter(DefaultConfig())
+	blocks, runs := 0, 0
+	allocs := testing.AllocsPerRun(20, func() {
+		runs++
+		for at := 0; at+datagram <= len(m.out); at += datagram {
+			blocks += len(c.Write(epoch, m.out[at:at+datagram]))
+		}
+	})
+	if per := float64(blocks) / float64(runs); allocs > per+1 {
+		t.Errorf("%.1f allocations for %.1f blocks of %d packets in all", allocs, per, len(m.out)/PacketLen)
+	}
+}
+
 func BenchmarkCutter(b *testing.B) {
 	var m muxer
 	steady(&m, 0, 250, 25)

@@ -81,6 +81,9 @@ func (n *Node) repaired(from *Node, s int) {
 		if r.stripe != s || r.from == from || !from.alive || from.leaving {
 			return false
 		}
+		if n.w.debugRepair != nil {
+			n.w.debugRepair(n, r)
+		}
 		n.w.audit.repairs = append(n.w.audit.repairs, n.w.t-r.since)
 		return true
 	})
@@ -181,8 +184,9 @@ type Summary struct {
 	Viewers    int
 	Played     uint64
 	Skipped    uint64
-	Behind     int // viewers whose last block is older than delay and a second
-	Silent     int // viewers that never played
+	Early      uint64 // skipped in the first two seconds of playing
+	Behind     int    // viewers whose last block is older than delay and a second
+	Silent     int    // viewers that never played
 	Still      time.Duration
 	Starving   int
 	Orphans    int
@@ -245,7 +249,8 @@ func (w *World) sumViewer(s *Summary, n *Node) {
 	if p.started {
 		stats := p.buffer.Stats()
 		s.Played += stats.Played
-		s.Skipped += stats.Skipped
+		s.Skipped += stats.Skipped - p.early
+		s.Early += p.early
 		s.Still = max(s.Still, p.still)
 		s.FirstPlay = append(s.FirstPlay, n.Figures.FirstPlay-n.Figures.Joined)
 	}
@@ -295,8 +300,8 @@ func Quantile(sorted []time.Duration, q float64) time.Duration {
 // String is the summary for people.
 func (s Summary) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "viewers %d: played %d, skipped %d, behind %d, silent %d, still ≤ %v, starving %d, blind %d\n",
-		s.Viewers, s.Played, s.Skipped, s.Behind, s.Silent, s.Still, s.Starving, s.Blind)
+	fmt.Fprintf(&b, "viewers %d: played %d, skipped %d (and %d at the start), behind %d, silent %d, still ≤ %v, starving %d, blind %d\n",
+		s.Viewers, s.Played, s.Skipped, s.Early, s.Behind, s.Silent, s.Still, s.Starving, s.Blind)
 	fmt.Fprintf(&b, "source: %.1f shards a block, ≤ %d; depth ≤ %d, loops %d, over slots %d, crowded %d, orphans %d\n",
 		s.Egress, s.EgressMax, s.Deepest, s.Loops, s.Over, s.Crowded, s.Orphans)
 	fmt.Fprintf(&b, "repairs %d: p50 %v, p99 %v, max %v, never %d\n", len(s.Repairs),

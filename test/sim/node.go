@@ -253,6 +253,9 @@ func (n *Node) receive(a act) {
 			return
 		}
 		n.w.noteBytes(a.bytes)
+		if w.debugSay != nil {
+			w.debugSay(a.from, n, m, true)
+		}
 		n.handle(relay.Heard{Peer: a.from.id, Msg: m})
 	case actShard:
 		if !a.c.open[a.c.side(n)] || w.t-a.sent > lateAfter {
@@ -261,6 +264,9 @@ func (n *Node) receive(a act) {
 		w.note(a.shard.Number<<6 | uint64(a.shard.Index))
 		if n.Figures.FirstShard == 0 {
 			n.Figures.FirstShard = w.t
+		}
+		if w.debugShard != nil {
+			w.debugShard(n, a.from, a.shard.Number, a.shard.Index)
 		}
 		n.repaired(a.from, a.shard.Index)
 		n.handle(relay.Arrived{Peer: a.from.id, Shard: a.shard.Encoded()})
@@ -280,6 +286,9 @@ func (n *Node) do(o relay.Output) {
 				n.Figures.Messages++
 				n.Figures.MessageBytes += len(b)
 				w.audit.message(o.Msg)
+				if w.debugSay != nil {
+					w.debugSay(n, to, o.Msg, false)
+				}
 				w.sendMessage(c, n, b)
 			}
 		}
@@ -294,6 +303,9 @@ func (n *Node) do(o relay.Output) {
 		}
 	case relay.Dial:
 		n.Figures.Dials++
+		if w.debugSay != nil {
+			w.debugSay(n, w.byID[o.Peer], nil, false)
+		}
 		if to := w.byID[o.Peer]; to != nil && len(o.Addrs) > 0 {
 			w.dial(n, to)
 		}

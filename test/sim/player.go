@@ -22,11 +22,13 @@ type player struct {
 	last    time.Duration
 	ended   bool
 	skips   []playout.Skip
+	early   uint64        // blocks skipped in the first startTime of playing
 	still   time.Duration // the longest time between two plays
 	lag     time.Duration // the longest time from publishing to play
 	live    time.Duration // the same, of the last block
 	parity  int
 	epochs  int
+	resumed time.Duration // when the first block of the latest epoch played
 }
 
 func newPlayer(n *Node) *player { return &player{n: n, dueAt: -1} }
@@ -67,7 +69,10 @@ func (p *player) handle(in playout.Input) {
 		case playout.Play:
 			p.play(o)
 		case playout.Skip:
-			p.skips = append(p.skips, o)
+			p.skip(o)
+			if w.debugSkip != nil {
+				w.debugSkip(p.n, o.From)
+			}
 			p.next = o.To + 1
 			w.note(o.From)
 			w.note(o.To)
@@ -88,6 +93,16 @@ func (p *player) handle(in playout.Input) {
 	if due != p.dueAt {
 		p.dueAt = due
 		w.after(due-w.t, p.n, actPlay{})
+	}
+}
+
+// startTime is how long after its first play a viewer is a newcomer.
+const startTime = 2 * time.Second
+
+func (p *player) skip(o playout.Skip) {
+	p.skips = append(p.skips, o)
+	if p.n.w.t-p.n.Figures.FirstPlay < startTime {
+		p.early += o.To - o.From + 1
 	}
 }
 
@@ -116,6 +131,9 @@ func (p *player) play(o playout.Play) {
 			w.audit.accuse(w, "%s played %d after %d", p.n.Name, o.Header.Number, p.next-1)
 		}
 		p.still = max(p.still, w.t-p.last)
+	}
+	if o.Header.Epoch != p.epoch {
+		p.resumed = w.t
 	}
 	p.epoch, p.next, p.last = o.Header.Epoch, o.Header.Number+1, w.t
 	p.live = w.t - m.at

@@ -4,15 +4,19 @@ import (
 	"flag"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/stripecast/stripecast/overlay"
+	"github.com/stripecast/stripecast/stripe"
 )
 
 var seed = flag.Uint64("seed", 0, "replay this seed")
 
 const mbit = 1e6
 
-// crowd fills a world with relays and viewers that come within a second; every
+// crowd fills a world with relays and viewers the viewers within four seconds; every
 // other viewer shares.
 func crowd(w *World, relays, viewers int, relayUp, viewerUp float64) {
 	for i := range relays {
@@ -23,7 +27,7 @@ func crowd(w *World, relays, viewers int, relayUp, viewerUp float64) {
 		if i%2 == 0 {
 			up = viewerUp
 		}
-		w.After(w.between(0, time.Second), func() { w.AddViewer(fmt.Sprintf("viewer%d", i), up) })
+		w.After(w.between(0, 4*time.Second), func() { w.AddViewer(fmt.Sprintf("viewer%d", i), up) })
 	}
 }
 
@@ -69,4 +73,229 @@ func flawless(t *testing.T, s Summary) {
 	if s.Skipped > 0 || s.Behind > 0 || s.Silent > 0 {
 		t.Errorf("skipped %d, behind %d, silent %d", s.Skipped, s.Behind, s.Silent)
 	}
+}
+
+// TestViewersFirst: leaves that the source had to feed go to relays as soon as
+// there are some.
+func TestViewersFirst(t *testing.T) {
+	w := New(DefaultConfig(2))
+	w.AddSource(40 * mbit)
+	crowd(w, 0, 15, 0, 0)
+	w.Run(10 * time.Second)
+	for i := range 12 {
+		w.After(w.between(0, time.Second), func() { w.AddRelay(fmt.Sprintf("late%d", i), 5*mbit) })
+	}
+	w.Run(11 * time.Second)
+	settled := w.source.next
+	w.Run(20 * time.Second)
+	s := innocent(t, w)
+	flawless(t, s)
+	worst := 0
+	for b := settled; b < w.source.next-10; b++ {
+		worst = max(worst, w.source.truth[blockID{1, b}].sent)
+	}
+	t.Logf("ten seconds after the relays came the source sends ≤ %d shards a block", worst)
+	if worst > 44 {
+		t.Errorf("want ≤ 44")
+	}
+}
+
+// TestKills: a relay dies every ten seconds and another comes.
+func TestKills(t *testing.T) {
+	w := New(DefaultConfig(30))
+	w.AddSource(20 * mbit)
+	crowd(w, 12, 20, 5*mbit, 1.5*mbit)
+	w.Run(8 * time.Second)
+	for i := range 6 {
+		w.After(time.Duration(i)*10*time.Second, func() {
+			w.Crash(w.pick("relay"))
+			w.AddRelay(fmt.Sprintf("relay-new%d", i), 5*mbit)
+		})
+	}
+	w.Run(60 * time.Second)
+	s := innocent(t, w)
+	flawless(t, s)
+	repaired(t, s, time.Second)
+}
+
+// repaired fails unless stripes got new parents in time.
+func repaired(t *testing.T, s Summary, limit time.Duration) {
+	t.Helper()
+	if len(s.Repairs) == 0 {
+		t.Error("nothing had to be repaired: no test")
+	}
+	if p99 := Quantile(s.Repairs, 0.99); p99 > limit || s.Unrepaired > 0 {
+		t.Errorf("p99 of repairs is %v, want ≤ %v; never repaired: %d", p99, limit, s.Unrepaired)
+	}
+}
+
+// TestLeaves: who says goodbye is not missed.
+func TestLeaves(t *testing.T) {
+	w := New(DefaultConfig(4))
+	w.AddSource(20 * mbit)
+	crowd(w, 12, 20, 5*mbit, 1.5*mbit)
+	w.Run(8 * time.Second)
+	for i := range 4 {
+		w.After(time.Duration(i)*5*time.Second, func() { w.Leave(w.pick("relay")) })
+	}
+	w.Run(25 * time.Second)
+	s := innocent(t, w)
+	flawless(t, s)
+	repaired(t, s, 500*time.Millisecond)
+}
+
+// TestEgress: what the source uploads does not depend on how many watch.
+func TestEgress(t *testing.T) {
+	for _, viewers := range []int{5, 12, 40} {
+		t.Run(fmt.Sprint(viewers), func(t *testing.T) {
+			w := New(DefaultConfig(5))
+			w.AddSource(20 * mbit)
+			crowd(w, 8, viewers, 15*mbit, 0)
+			w.Run(30 * time.Second)
+			s := innocent(t, w)
+			flawless(t, s)
+			if limit := 1.1 * overlay.Roots * float64(w.Layout.N()); s.Egress > limit {
+				t.Errorf("the source sends %.1f shards a block, want ≤ %.1f", s.Egress, limit)
+			}
+		})
+	}
+}
+
+// TestSmall: pools of hardly anybody, and layouts at their limits.
+func TestSmall(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		layout          stripe.Layout
+		relays, viewers int
+	}{
+		{"no relay", stripe.DefaultLayout, 0, 3},
+		{"one relay", stripe.DefaultLayout, 1, 3},
+		{"only one relay", stripe.DefaultLayout, 1, 0},
+		{"two relays", stripe.DefaultLayout, 2, 5},
+		{"m=0", stripe.Layout{K: 4}, 4, 5},
+		{"k=1", stripe.Layout{K: 1, M: 1}, 3, 5},
+		{"1+0", stripe.Layout{K: 1}, 2, 3},
+		{"n=64", stripe.Layout{K: 48, M: 16}, 6, 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := DefaultConfig(6)
+			cfg.Layout = c.layout
+			w := New(cfg)
+			w.AddSource(20 * mbit)
+			crowd(w, c.relays, c.viewers, 20*mbit, 0)
+			w.Run(15 * time.Second)
+			flawless(t, innocent(t, w))
+		})
+	}
+}
+
+// TestPause: a source that has nothing to say for a while causes no storm.
+func TestPause(t *testing.T) {
+	w := New(DefaultConfig(7))
+	w.AddSource(20 * mbit)
+	crowd(w, 12, 20, 5*mbit, 1.5*mbit)
+	w.Run(15 * time.Second)
+	before := w.messages()
+	w.source.Hold(true)
+	w.Run(5 * time.Second)
+	during := float64(w.messages()-before) / 5 / float64(len(w.nodes))
+	w.source.Hold(false)
+	w.Run(10 * time.Second)
+	s := innocent(t, w)
+	flawless(t, s)
+	t.Logf("during the pause %.1f messages a second and participant", during)
+	if during > 10 {
+		t.Error("want ≤ 10")
+	}
+}
+
+func (w *World) messages() int {
+	sum := 0
+	for _, n := range w.nodes {
+		sum += n.Figures.Messages
+	}
+	return sum
+}
+
+// TestRestart: the source dies, is back after three seconds with a higher epoch,
+// and everybody goes on.
+func TestRestart(t *testing.T) {
+	w := New(DefaultConfig(8))
+	w.AddSource(20 * mbit)
+	crowd(w, 12, 20, 5*mbit, 1.5*mbit)
+	w.Run(12 * time.Second)
+	w.Crash(w.source.Node)
+	w.Run(3 * time.Second)
+	w.source.Begin()
+	back := w.Now()
+	w.Run(15 * time.Second)
+	s := innocent(t, w)
+	flawless(t, s)
+	worst := time.Duration(0)
+	for _, n := range w.nodes {
+		if p := n.player; p != nil {
+			if p.epoch != 2 {
+				t.Errorf("%s is in epoch %d", n.Name, p.epoch)
+			}
+			worst = max(worst, p.resumed-back)
+		}
+	}
+	t.Logf("the last viewer shows the new epoch after %v", worst)
+	if worst > 5*time.Second {
+		t.Error("want ≤ 5s")
+	}
+}
+
+// TestEnd: everybody learns that the stream is over, and then nothing more is said.
+func TestEnd(t *testing.T) {
+	w := New(DefaultConfig(9))
+	w.AddSource(20 * mbit)
+	crowd(w, 8, 10, 5*mbit, 1.5*mbit)
+	w.Run(10 * time.Second)
+	w.source.End()
+	w.Run(5 * time.Second)
+	before := w.messages()
+	w.Run(20 * time.Second)
+	flawless(t, innocent(t, w))
+	for _, n := range w.nodes {
+		if p := n.player; p != nil && !p.ended {
+			t.Errorf("%s does not know that it is over", n.Name)
+		}
+	}
+	if late := float64(w.messages()-before) / 20 / float64(len(w.nodes)); late > 1 {
+		t.Errorf("after the end %.1f messages a second and participant", late)
+	}
+}
+
+// TestHundred: more than a hundred participants, twice, are one and the same run.
+func TestHundred(t *testing.T) {
+	run := func(d time.Duration) *World {
+		w := New(DefaultConfig(10))
+		w.AddSource(20 * mbit)
+		crowd(w, 30, 80, 8*mbit, 1.5*mbit)
+		w.Run(d)
+		return w
+	}
+	began := time.Now()
+	w := run(60 * time.Second)
+	s := innocent(t, w)
+	_, events := w.Trace()
+	t.Logf("%d nodes, %d events, %v of wall time", len(w.nodes), events, time.Since(began))
+	flawless(t, s)
+	a, na := run(6 * time.Second).Trace()
+	b, nb := run(6 * time.Second).Trace()
+	if a != b || na != nb {
+		t.Errorf("one seed, two runs: %x of %d events and %x of %d", a, na, b, nb)
+	}
+}
+
+// pick draws a living node whose name begins like that.
+func (w *World) pick(prefix string) *Node {
+	var of []*Node
+	for _, n := range w.nodes {
+		if n.alive && !n.leaving && !n.paused && strings.HasPrefix(n.Name, prefix) {
+			of = append(of, n)
+		}
+	}
+	return of[w.rnd.IntN(len(of))]
 }

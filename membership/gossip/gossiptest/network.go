@@ -13,20 +13,26 @@ import (
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
-	"github.com/stripecast/stripecast/membership/gossip"
 	"github.com/stripecast/stripecast/relay/quicnet"
 )
 
 const queue = 1024 // packets that wait at a host; later ones are lost
 
-// Network joins hosts. A packet and the opening of a stream take Latency; of the
-// packets the fraction Loss is lost. Set both before the first host is attached.
+// Network joins hosts. A packet and the opening of a stream take Latency, which
+// is set before the first host is attached.
 type Network struct {
 	Latency time.Duration
-	Loss    float64
 
 	mu    sync.Mutex
+	loss  float64
 	hosts map[membership.NodeID]*Host
+}
+
+// SetLoss makes the network lose this fraction of the packets.
+func (n *Network) SetLoss(fraction float64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.loss = fraction
 }
 
 // Host is one participant's end of the network: its gossip.Carrier.
@@ -39,7 +45,6 @@ type Host struct {
 
 	// guarded by net.mu
 	conns []net.Conn
-	sent  int
 }
 
 // Attach adds a host. A host with the same ID is replaced.
@@ -69,13 +74,6 @@ func (h *Host) Detach() {
 	}
 }
 
-// Sent is how many packets the host has sent.
-func (h *Host) Sent() int {
-	h.net.mu.Lock()
-	defer h.net.mu.Unlock()
-	return h.sent
-}
-
 // find returns the host with the ID or, if that is zero, the address.
 func (n *Network) find(id membership.NodeID, addr string) *Host {
 	n.mu.Lock()
@@ -93,14 +91,13 @@ func (n *Network) find(id membership.NodeID, addr string) *Host {
 
 // SendPacket is gossip.Carrier's.
 func (h *Host) SendPacket(peer membership.NodeID, addr string, b []byte) error {
-	if len(b) > gossip.MaxPacket {
+	if len(b) > quicnet.MaxPacket {
 		return errors.New("gossiptest: packet too long")
 	}
 	h.net.mu.Lock()
-	h.sent++
-	attached := h.net.hosts[h.id] == h
+	lost := h.net.hosts[h.id] != h || rand.Float64() < h.net.loss
 	h.net.mu.Unlock()
-	if !attached || rand.Float64() < h.net.Loss {
+	if lost {
 		return nil
 	}
 	p := quicnet.Packet{From: h.id, Addr: h.addr, Bytes: bytes.Clone(b)}

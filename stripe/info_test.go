@@ -1,0 +1,112 @@
+package stripe
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestInfo(t *testing.T) {
+	long := sampleInfo()
+	long.Name, long.Media, long.BlockTime, long.Layout = strings.Repeat("ü", MaxName/2), MediaOpaque, MaxBlockTime, Layout{K: 60, M: 4}
+	long.Rate, long.Epoch, long.Seq = 1<<48-1, 1<<32-1, 1<<32-1
+	for _, want := range []Info{sampleInfo(), long} {
+		b := want.Sign(keyOf(1))
+		if got, err := OpenInfo(b); err != nil || got != want {
+			t.Fatalf("%+v %v, want %+v", got, err, want)
+		}
+		if len(b) > MaxInfo {
+			t.Errorf("%d bytes, at most %d", len(b), MaxInfo)
+		}
+		for bit := range len(b) * 8 {
+			bad := slices.Clone(b)
+			bad[bit/8] ^= 1 << (bit % 8)
+			if _, err := OpenInfo(bad); !errors.Is(err, ErrInfo) {
+				t.Fatalf("bit %d flipped: %v", bit, err)
+			}
+		}
+		for n := range b {
+			if _, err := OpenInfo(b[:n]); !errors.Is(err, ErrInfo) {
+				t.Fatalf("%d bytes: %v", n, err)
+			}
+		}
+		if _, err := OpenInfo(append(b, 0)); !errors.Is(err, ErrInfo) {
+			t.Error("a byte too many is accepted")
+		}
+		if _, err := OpenInfo(want.Sign(keyOf(9))); !errors.Is(err, ErrInfo) {
+			t.Error("another's signature is accepted")
+		}
+	}
+}
+
+func TestInfoRefuses(t *testing.T) {
+	for name, change := range map[string]func(*Info){
+		"no shards":       func(i *Info) { i.Layout = Layout{0, 4} },
+		"too many shards": func(i *Info) { i.Layout = Layout{60, 5} },
+		"no block time":   func(i *Info) { i.BlockTime = 0 },
+		"long block time": func(i *Info) { i.BlockTime = MaxBlockTime + time.Millisecond },
+		"media":           func(i *Info) { i.Media = mediaCount },
+		"long name":       func(i *Info) { i.Name = strings.Repeat("n", MaxName+1) },
+		"no root":         func(i *Info) { i.Root = [32]byte{} },
+	} {
+		i := sampleInfo()
+		change(&i)
+		if _, err := OpenInfo(i.Sign(keyOf(1))); !errors.Is(err, ErrInfo) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Anyone can sign for the identity key: R is the identity, S is zero.
+	i := sampleInfo()
+	i.Stream = weakKeys()["identity"]
+	b := i.Sign(keyOf(1))
+	forged := append(b[:len(b)-ed25519.SignatureSize:len(b)-ed25519.SignatureSize], append([]byte{1}, make([]byte, 63)...)...)
+	body := forged[:len(forged)-ed25519.SignatureSize]
+	if !ed25519.Verify(i.Stream[:], append([]byte(infoDomain), body...), forged[len(body):]) {
+		t.Fatal("Go refuses the identity key by itself: this test shows nothing")
+	}
+	if _, err := OpenInfo(forged); !errors.Is(err, ErrInfo) {
+		t.Errorf("an info of the identity key: %v", err)
+	}
+}
+
+func TestMediaNames(t *testing.T) {
+	seen := map[string]bool{}
+	for m := range mediaCount {
+		seen[m.String()] = true
+		if !strings.Contains(m.MIME(), "/") {
+			t.Errorf("%v: %q", m, m.MIME())
+		}
+	}
+	if len(seen) != int(mediaCount) {
+		t.Errorf("%d names for %d media", len(seen), mediaCount)
+	}
+}
+
+func FuzzOpenInfo(f *testing.F) {
+	f.Add(sampleInfo().Sign(keyOf(1)))
+	f.Add(Info{}.Sign(keyOf(1)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		// Signed anew, so that what lies behind the signature is reached too.
+		if n := len(b) - ed25519.SignatureSize; n > 0 && n < MaxInfo {
+			body := bytes.Clone(b[:n])
+			if id := IDOf(keyOf(1)); n > 33 {
+				copy(body[1:], id[:])
+			}
+			b = append(body, ed25519.Sign(keyOf(1), append([]byte(infoDomain), body...))...)
+		}
+		i, err := OpenInfo(b)
+		if err != nil {
+			if !errors.Is(err, ErrInfo) {
+				t.Error(err)
+			}
+			return
+		}
+		if !bytes.Equal(i.Sign(keyOf(1)), b) {
+			t.Errorf("%+v does not encode to what it was read from", i)
+		}
+	})
+}

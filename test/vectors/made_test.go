@@ -1,0 +1,96 @@
+package vectors
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stripecast/stripecast/fec"
+	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/overlay"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// The keys of all vectors: Ed25519 seeds of 32 equal bytes.
+var (
+	streamKey = seedKey(1)
+	sourceKey = seedKey(2)
+	relayKey  = seedKey(3)
+	streamID  = stripe.IDOf(streamKey)
+	sourceID  = membership.NodeIDOf(sourceKey)
+	relayID   = membership.NodeIDOf(relayKey)
+)
+
+func seedKey(b byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, ed25519.SeedSize))
+}
+
+const epoch = 1700000000
+
+// header is that of block 7: 150 bytes in three data shards of one unit.
+var header = stripe.Header{
+	Stream: streamID, Epoch: epoch, Number: 7, Layout: stripe.Layout{K: 3, M: 2},
+	ShardLen: 64, DataLen: 150, Flags: stripe.RandomAccess,
+	SourceTime: 1700000000700, MediaTime: 63000,
+}
+
+// blockData is the block: byte i is i.
+func blockData() []byte {
+	b := make([]byte, header.DataLen)
+	for i := range b {
+		b[i] = byte(i)
+	}
+	return b
+}
+
+func sealed(t *testing.T) []*stripe.Shard {
+	t.Helper()
+	c, err := fec.New(header.Layout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stripe.Seal(streamKey, header, c.Encode(blockData()))
+}
+
+func info() stripe.Info {
+	return stripe.Info{
+		Stream: streamID, Epoch: epoch, Seq: 2, Layout: header.Layout,
+		BlockTime: 100 * time.Millisecond, Rate: 1500000, Media: stripe.MediaTS,
+		Root: sourceID, Name: "film",
+	}
+}
+
+func record() membership.Record {
+	return membership.Record{
+		Node: relayID, Seq: 1700000000123, TTL: 10 * time.Minute, Slots: 12,
+		Addrs: []netip.AddrPort{
+			netip.MustParseAddrPort("192.0.2.7:7070"),
+			netip.MustParseAddrPort("[2001:db8::7]:7070"),
+		},
+		Streams: []membership.Carried{{
+			Stream: streamID, Epoch: epoch, Homes: 1 << 3, Free: 11, Depth: 1,
+		}},
+	}
+}
+
+var path = []membership.ShortID{sourceID.Short(), relayID.Short()}
+
+// messages are one of each kind.
+func messages() map[string]overlay.Message {
+	infoRaw, recordRaw := info().Sign(streamKey), record().Sign(relayKey)
+	return map[string]overlay.Message{
+		"hello":  &overlay.Hello{Record: recordRaw},
+		"ask":    &overlay.Ask{Stream: streamID},
+		"sample": &overlay.Sample{Stream: streamID, Info: infoRaw, Records: [][]byte{recordRaw}},
+		"subscribe": &overlay.Subscribe{
+			Stream: streamID, Stripe: 3, From: 8, Back: 1500 * time.Millisecond, Interior: true, IfNewer: true,
+		},
+		"accept": &overlay.Accept{Stream: streamID, Stripe: 3, Path: path},
+		"refuse": &overlay.Refuse{Stream: streamID, Stripe: 3, Reason: overlay.Full, Alternatives: [][]byte{recordRaw}},
+		"leave":  &overlay.Leave{Stream: streamID, Stripe: 3},
+		"drop":   &overlay.Drop{Stream: streamID, Stripe: 3, Reason: overlay.Leaving},
+		"route":  &overlay.Route{Stream: streamID, Stripe: 3, Path: path},
+	}
+}
