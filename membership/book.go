@@ -69,13 +69,15 @@ func (b *Book) Add(now time.Time, raw []byte) (changed bool, err error) {
 	return true, nil
 }
 
+// makeRoom removes what has expired, or else one node that we could not reach. A
+// rumour makes no room: it would let strangers push out whom they like.
 func (b *Book) makeRoom(now time.Time) bool {
 	b.Expire(now)
 	if len(b.entries) < MaxBook {
 		return true
 	}
 	for i, e := range b.entries {
-		if e.Doubted {
+		if e.failures > 0 || !e.noDial.IsZero() {
 			b.entries = slices.Delete(b.entries, i, i+1)
 			return true
 		}
@@ -145,7 +147,9 @@ func (b *Book) Sample(rnd *rand.Rand, id stripe.ID, most, size int) [][]byte {
 			sure = append(sure, e)
 		}
 	}
-	rnd.Shuffle(len(sure), func(i, j int) { sure[i], sure[j] = sure[j], sure[i] })
+	for _, s := range [][]*Entry{sure, doubted} {
+		rnd.Shuffle(len(s), func(i, j int) { s[i], s[j] = s[j], s[i] })
+	}
 	var out [][]byte
 	for _, e := range append(sure, doubted...) {
 		if len(out) == most || size < len(e.Raw) {

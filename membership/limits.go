@@ -14,9 +14,10 @@ const (
 	// MaxTTL is how long a record may ask to be kept. A longer one is cut to it.
 	MaxTTL = 30 * time.Minute
 	// MaxBook is how many records the book keeps. When it is full the expired
-	// go, then the doubted; if there are none the newcomer is refused.
+	// go, then one whose last dial failed; if there is none the newcomer is
+	// refused.
 	MaxBook = 2048
-	// MaxDialFailures is how many failed dials in a row remove a record.
+	// MaxDialFailures is how many failed dials in a row begin a DialBackoff.
 	MaxDialFailures = 2
 	// DialBackoff is how long nobody is dialled again after MaxDialFailures.
 	DialBackoff = 60 * time.Second

@@ -63,7 +63,7 @@ func (r Record) Sign(key ed25519.PrivateKey) []byte {
 	w.U8(recordVersion)
 	w.Raw(r.Node[:])
 	w.U48(r.Seq)
-	w.U16(uint16(r.TTL / time.Second))
+	w.U16(uint16(min(r.TTL, MaxTTL) / time.Second))
 	w.U16(uint16(min(r.Slots, 0xffff)))
 	w.U8(uint8(len(r.Addrs)))
 	for _, a := range r.Addrs {
@@ -102,6 +102,8 @@ func OpenRecord(b []byte) (Record, error) {
 	return r, nil
 }
 
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 func parseRecord(b []byte) (rec Record, body, sig []byte, err error) {
 	refuse := func(what any) (Record, []byte, []byte, error) {
 		return Record{}, nil, nil, fmt.Errorf("%w: %v", ErrRecord, what)
@@ -125,7 +127,7 @@ func parseRecord(b []byte) (rec Record, body, sig []byte, err error) {
 	for range addrs {
 		a, ok := netip.AddrFromSlice(r.Bytes8())
 		port := r.U16()
-		if !ok || port == 0 || a.IsUnspecified() || a.IsMulticast() || a.Is4In6() {
+		if !ok || port == 0 || a.IsUnspecified() || a.IsMulticast() || a.Is4In6() || a == broadcast {
 			return refuse("address")
 		}
 		rec.Addrs = append(rec.Addrs, netip.AddrPortFrom(a, port))
@@ -146,6 +148,9 @@ func parseRecord(b []byte) (rec Record, body, sig []byte, err error) {
 		c.Homes = r.U64()
 		c.Free = int(r.U16())
 		c.Depth = int(r.U8())
+		if stripe.CheckKey(c.Stream) != nil {
+			return refuse(stripe.ErrWeakKey)
+		}
 		if _, twice := rec.Carries(c.Stream); twice {
 			return refuse("a stream twice")
 		}

@@ -15,6 +15,7 @@ type search struct {
 	replace   bool // a parent still feeds us meanwhile
 	silent    bool // because that parent went silent
 	probe     bool // because no parent of ours says anything: asks few
+	hasty     bool // the parent that still feeds us is about to go
 	tidy      bool // only to relieve the source: never ask it
 	stage     stage
 	queue     []membership.NodeID // named by refusals: asked first
@@ -39,8 +40,8 @@ type request struct {
 	answered bool
 }
 
-// urgent reports whether nothing comes on the stripe now.
-func (s *search) urgent() bool { return s.silent || !s.replace }
+// urgent reports whether nothing comes on the stripe, now or very soon.
+func (s *search) urgent() bool { return s.silent || s.hasty || !s.replace }
 
 func (s *search) find(id membership.NodeID) *request {
 	for i := range s.asked {
@@ -142,7 +143,8 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 	for len(s.queue) > 0 {
 		id := s.queue[0]
 		s.queue = s.queue[1:]
-		if s.find(id) == nil && id != b.parent && id != f.cfg.Self {
+		shunned := b.shunned(id, now) && id != membership.NodeID(f.cfg.Info.Root)
+		if s.find(id) == nil && id != b.parent && id != f.cfg.Self && !shunned {
 			return id, true
 		}
 	}
@@ -348,7 +350,10 @@ func (f *Forest) learn(now time.Time, b *branch, records [][]byte) {
 		if err != nil {
 			continue
 		}
-		if _, err := f.book.Add(now, raw); err == nil && named {
+		if _, err := f.book.Add(now, raw); err != nil || !named {
+			continue
+		}
+		if e, known := f.book.Get(rec.Node); known && !e.Doubted {
 			b.search.queue = append(b.search.queue, rec.Node)
 		}
 	}
@@ -361,6 +366,9 @@ func (f *Forest) dropped(now time.Time, b *branch, from membership.NodeID, m *Dr
 	}
 	b.shun(from, now)
 	f.seek(now, b, true)
+	if b.search != nil {
+		b.search.hasty = b.search.hasty || m.Reason == Leaving
+	}
 	f.learn(now, b, m.Alternatives)
 }
 

@@ -58,7 +58,8 @@ type Core struct {
 	advertNext time.Time // not before
 	advertDue  time.Time // again at the latest
 	advertised bool
-	changed    bool // something happened that our record or connections may show
+	changed    bool // something happened that our record may show
+	moved      bool // something happened that our connections may show
 
 	leaving bool
 	leftAt  time.Time
@@ -127,9 +128,9 @@ func (c *Core) Handle(now time.Time, in Input) []Output {
 		panic(fmt.Sprintf("relay: input %T", in))
 	}
 	switch in.(type) {
-	case Arrived, Checked, Rebuilt, Publish:
+	case Arrived, Checked, Rebuilt, Publish, Learned, Rumour, Measured:
 	default:
-		c.changed = true
+		c.changed, c.moved = true, true
 	}
 	c.step(now)
 	return c.out
@@ -183,7 +184,8 @@ func (c *Core) step(now time.Time) {
 	if c.asking() && !now.Before(c.askAt) {
 		c.ask(now)
 	}
-	if c.changed {
+	if c.moved {
+		c.moved = false
 		c.connections()
 		c.past.SetRate(now, c.spareUpload())
 	}
@@ -193,7 +195,7 @@ func (c *Core) step(now time.Time) {
 // drain turns a forest's outputs into ours.
 func (c *Core) drain(now time.Time, s *stream) {
 	for _, o := range s.forest.Take() {
-		c.changed = true
+		c.changed, c.moved = true, true
 		switch o := o.(type) {
 		case overlay.Send:
 			c.out = append(c.out, Say{Peer: o.To, Msg: o.Msg})
@@ -493,4 +495,6 @@ func (c *Core) leave(now time.Time) {
 			c.leftAt = t
 		}
 	}
+	c.changed, c.advertNext = true, now
+	c.advertise(now) // that there is nothing to be had here any more
 }

@@ -260,7 +260,7 @@ func (d *demo) watch(ctx context.Context) {
 }
 
 func (d *demo) line() func() string {
-	var out, payload meter
+	out, payload := newMeter(), newMeter()
 	return func() string {
 		st := d.source.Status()
 		if len(st.Streams) == 0 {

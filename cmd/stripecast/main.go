@@ -30,7 +30,11 @@ func run(args []string, stdin *os.File, stdout io.Writer, stderr io.Writer) int 
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
+	return explain(cmd.ExecuteContext(ctx), stderr)
+}
+
+// explain says what went wrong and what to do, and returns the exit code.
+func explain(err error, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}

@@ -95,7 +95,7 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 }
 
 func relayLine(h *host.Host) func() string {
-	var in, out meter
+	in, out := newMeter(), newMeter()
 	return func() string {
 		st := h.Status()
 		now, net := time.Now(), h.Net()

@@ -211,7 +211,7 @@ func awaitChildren(ctx context.Context, h *host.Host) {
 }
 
 func sourceLine(h *host.Host) func() string {
-	var out, cut meter
+	out, cut := newMeter(), newMeter()
 	return func() string {
 		st := h.Status()
 		if len(st.Streams) == 0 {

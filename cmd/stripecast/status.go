@@ -149,9 +149,12 @@ type meter struct {
 	at   time.Time
 }
 
+func newMeter() *meter { return &meter{at: time.Now()} }
+
+// rate is bits a second since the last call, or since newMeter.
 func (m *meter) rate(now time.Time, total uint64) float64 {
 	defer func() { m.last, m.at = total, now }()
-	if m.at.IsZero() || !now.After(m.at) || total < m.last {
+	if !now.After(m.at) || total < m.last {
 		return 0
 	}
 	return float64(total-m.last) * 8 / now.Sub(m.at).Seconds()

@@ -17,10 +17,11 @@ func parseRate(s string) (float64, error) {
 		}
 	}
 	v, err := strconv.ParseFloat(num, 64)
+	v *= factor
 	if err != nil || v < 0 || math.IsInf(v, 0) || math.IsNaN(v) {
 		return 0, fail(fmt.Errorf("%q is no rate", s), "give bits a second, as in 800k, 20M or 1G")
 	}
-	return v * factor, nil
+	return v, nil
 }
 
 // rate is bits a second for people.

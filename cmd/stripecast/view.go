@@ -273,7 +273,7 @@ func (f *fileSink) Push(p playout.Play)   { f.to.Push(p) }
 func (f *fileSink) End()                  { f.to.End() }
 
 func viewLine(h *host.Host, player *view.Player) func() string {
-	var payload meter
+	payload := newMeter()
 	return func() string {
 		st := h.Status()
 		if len(st.Streams) == 0 {

@@ -24,6 +24,7 @@ type guard struct {
 	// heard offers a record to the host and reports whether it was taken. It
 	// must not block.
 	heard func(raw []byte) bool
+	home  []netip.Addr // our own addresses
 
 	mu      sync.Mutex
 	ours    []byte // our record as it is now
@@ -65,8 +66,14 @@ func (s slack) ceiling(now time.Time, rate float64) uint32 {
 }
 
 func newGuard(self membership.NodeID, record []byte, log *slog.Logger, heard func([]byte) bool) *guard {
+	var home []netip.Addr
+	if rec, err := membership.OpenRecord(record); err == nil {
+		for _, a := range rec.Addrs {
+			home = append(home, a.Addr())
+		}
+	}
 	return &guard{
-		self: self, name: self.String(), log: log, heard: heard,
+		self: self, name: self.String(), log: log, heard: heard, home: home,
 		ours:  record,
 		known: make(map[string]*known), peers: make(map[membership.NodeID]*peer),
 	}
@@ -186,7 +193,7 @@ func (g *guard) judgeDead(now time.Time, from membership.NodeID, d dead) (messag
 }
 
 // judgeAccusation takes what others say against a node: it must be known, and in
-// an incarnation that it has had.
+// an incarnation that it has had, or the next, whose alive we may have missed.
 func (g *guard) judgeAccusation(now time.Time, node string, inc uint32) error {
 	if node == g.name {
 		return g.own.admit(now, inc)
@@ -195,7 +202,7 @@ func (g *guard) judgeAccusation(now time.Time, node string, inc uint32) error {
 	if k == nil {
 		return refuse(UnknownNode)
 	}
-	if inc > k.incarnation {
+	if inc > k.incarnation+1 {
 		return refuse(BadIncarnation)
 	}
 	return nil
@@ -311,8 +318,8 @@ func (g *guard) room(rec membership.Record, old *known) bool {
 		return false
 	}
 	ip, network := placeOf(rec)
-	if rec.Addrs[0].Addr().IsLoopback() {
-		return true
+	if a := rec.Addrs[0].Addr(); a.IsLoopback() || slices.Contains(g.home, a) {
+		return true // another node on this machine
 	}
 	perIP, perNetwork := 0, 0
 	for _, k := range g.known {

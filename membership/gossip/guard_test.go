@@ -352,7 +352,7 @@ func TestOnlyANodeItselfLeaves(t *testing.T) {
 func TestNobodyRaisesAnothersIncarnationFar(t *testing.T) {
 	w := newWatch()
 	w.must(t, epoch, bob, alice.alive(10, 1))
-	w.mustNot(t, epoch, mallory, BadIncarnation, encode(suspect{11, alice.name, mallory.name}))
+	w.mustNot(t, epoch, mallory, BadIncarnation, encode(suspect{12, alice.name, mallory.name}))
 	w.mustNot(t, epoch, mallory, BadIncarnation, encode(alice.alive(10+SlackBurst+1, 1)))
 	w.mustNot(t, epoch, mallory, BadIncarnation, encode(alice.alive(MaxIncarnation-1, 1)))
 	w.must(t, epoch, mallory, alice.alive(10+SlackBurst, 1))
@@ -627,7 +627,7 @@ func TestExchangeIsJudgedNodeByNode(t *testing.T) {
 		say(forged, statusAlive),
 		say(alive{4, alice.name, nil, versions}, statusDead),
 		say(alive{4, alice.name, []byte("junk"), nil}, statusLeft),
-		say(alive{5, alice.name, nil, versions}, statusSuspect),
+		say(alive{6, alice.name, nil, versions}, statusSuspect),
 		say(alive{1, bob.name, nil, versions}, statusDead),
 	}
 	out, err := readAll(w, bob, bytes.NewReader(encodeExchange(false, in)), true)

@@ -24,10 +24,34 @@ type gate struct {
 	inbound  int
 	failed   uint64 // handshakes that ended half-open
 	refused  uint64
+
+	own map[netip.Addr]bool // this machine's addresses; never changed
+}
+
+// here reports whether ip is this machine: who runs several nodes on it is not
+// flooding it.
+func (g *gate) here(ip netip.Addr) bool { return ip.IsLoopback() || g.own[ip] }
+
+// ownAddrs are the addresses of this machine's interfaces.
+func ownAddrs() map[netip.Addr]bool {
+	own := make(map[netip.Addr]bool)
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return own // then only loopback is known to be ours
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok {
+				own[ip.Unmap()] = true
+			}
+		}
+	}
+	return own
 }
 
 func newGate(now time.Time) *gate {
 	return &gate{
+		own:  ownAddrs(),
 		free: newAllowance(now, freeHandshakes, freeHandshakes),
 		all:  newAllowance(now, maxHandshakes, maxHandshakes),
 		ips:  make(map[netip.Prefix]*allowance),
@@ -87,7 +111,7 @@ func (g *gate) admit(now time.Time, ip netip.Addr, proven bool) (*ticket, error)
 	defer g.mu.Unlock()
 	t := &ticket{gate: g, ip: ip, charged: proven}
 	ok := g.halfOpen < maxHalfOpen && g.inbound < MaxInbound
-	if ok && !ip.IsLoopback() {
+	if ok && !g.here(ip) {
 		ok = g.all.take(now)
 		if b := g.bucket(now, ip); ok && b != nil {
 			if proven {
@@ -113,7 +137,7 @@ func (t *ticket) accept(now time.Time) {
 	if t.ended {
 		return
 	}
-	if !t.charged && !t.ip.IsLoopback() {
+	if !t.charged && !g.here(t.ip) {
 		if b := g.bucket(now, t.ip); b != nil {
 			b.take(now)
 		}

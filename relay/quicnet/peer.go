@@ -150,7 +150,7 @@ func (p *peer) forgotten(now time.Time) bool {
 // crowded reports whether as many nodes as may are connected from ip's network.
 // The caller holds mu.
 func (n *Net) crowded(ip netip.Addr) bool {
-	if ip.IsLoopback() {
+	if n.gate.here(ip) {
 		return false
 	}
 	nodes := 0

@@ -340,7 +340,7 @@ func TestCutterHostile(t *testing.T) {
 			c := NewCutter(tsConfig(100*time.Millisecond, stripe.MaxBlock))
 			var in, out uint64
 			now, before := epoch, heap()
-			for i := range 60_000 { // 11 MB
+			for i := range 30_000 { // 5.6 MB, more than may be kept
 				b := next(i)
 				in += uint64(len(b))
 				for _, cut := range c.Write(now, b) {

@@ -70,7 +70,7 @@ func (s *survey) clock(t *track, at int, p Packet) error {
 	a := p.adaptation()
 	next := 1
 	if pcr, ok := p.PCR(); ok {
-		s.note(at+5+next, pcr)
+		s.note(at+5+next)
 		next += 6
 		step := pcrStep(t.pcr, pcr)
 		if t.clocked && (step < 0 || far(step)) {
@@ -82,15 +82,15 @@ func (s *survey) clock(t *track, at int, p Packet) error {
 		t.clocked, t.pcr, t.pcrCount = true, pcr, t.pcrCount+1
 	}
 	if len(a) >= next+6 && a[0]&0x08 != 0 {
-		o := a[next:]
-		base := uint64(be32(o))<<1 | uint64(o[4]>>7)
-		s.note(at+5+next, base*ticksPerPTS)
+		s.note(at + 5 + next)
 	}
 	return nil
 }
 
-func (s *survey) note(at int, pcr uint64) {
-	s.l.clocks = append(s.l.clocks, clockStamp{at: at, base: pcr / ticksPerPTS})
+// note takes the base from its own bits: an extension over 299 is wrong, but stays.
+func (s *survey) note(at int) {
+	b := s.l.data[at:]
+	s.l.clocks = append(s.l.clocks, clockStamp{at: at, base: uint64(be32(b))<<1 | uint64(b[4]>>7)})
 }
 
 // payload follows the PES packets of a PID as far as their time stamps.

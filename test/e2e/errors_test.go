@@ -312,6 +312,14 @@ func TestDefaultPortTaken(t *testing.T) {
 	if st := viewer.status(t); len(st.URLs) != 3 || st.URLs[0] != viewer.url {
 		t.Errorf("status names %q", st.URLs)
 	}
+	// One that was told where to serve takes no other port.
+	old := writeFile(t, "old.ts", []byte(oldContent))
+	told := strings.Trim(strings.TrimPrefix(viewer.url, "http://"), "/")
+	second := stripecast(t, options{}, "second viewer", "view", anyUDP, link, "--http", told, "-o", old)
+	checkMistake(t, mistake{name: second.name, code: 1, says: "in use", hint: "--http"}, second, patience)
+	if got := readFile(t, old); string(got) != oldContent {
+		t.Errorf("its output file has %d bytes now", len(got))
+	}
 	viewer.signal(t, syscall.SIGINT)
 	viewer.mustEnd(t, patience)
 }

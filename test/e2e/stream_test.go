@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -284,6 +285,47 @@ func TestFirstByte(t *testing.T) {
 	}
 }
 
+// TestReaderLeaves: a viewer ends with whoever reads its standard output, and
+// nothing is lost to one that only reads slowly.
+func TestReaderLeaves(t *testing.T) {
+	t.Parallel()
+	const length = 10 * time.Second
+	input := record(t, 0, length)
+	source, link := startSource(t, options{stdin: pace(input, length)})
+	open := func(name string) (*proc, *os.File) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { r.Close() })
+		p := stripecast(t, options{stdout: w}, name, "view", anyUDP, anyHTTP, link, "-o", "-")
+		w.Close()
+		return p, r
+	}
+	leaves, head := open("viewer whose reader leaves")
+	slow, all := open("viewer whose reader is slow")
+	if _, err := io.ReadFull(head, make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	head.Close()
+	leaves.mustEnd(t, patience)
+
+	var got []byte
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for b := make([]byte, 32<<10); ; { // at most 2.6 Mbit/s, in bursts
+		<-tick.C
+		n, err := all.Read(b)
+		got = append(got, b[:n]...)
+		if err != nil {
+			break
+		}
+	}
+	source.mustEnd(t, patience)
+	slow.mustEnd(t, patience)
+	mustEndAs(t, slow.name, got, input, len(input)/3)
+}
+
 // TestPools: a relay without a link takes the stream up from the pool; a pool may
 // be there before its stream.
 func TestPools(t *testing.T) {
@@ -291,7 +333,7 @@ func TestPools(t *testing.T) {
 	first := startRelay(t, "first relay", "--new-pool")
 	first.ready(t)
 	at := first.says(t, `--join (127\.0\.0\.1:\d+)`, patience)[1]
-	second := startRelay(t, "second relay", "--join", at)
+	second := startRelay(t, "second relay", "--join", freeUDP(t)+","+at) // the first of them is down
 	second.ready(t)
 
 	const length = 12 * time.Second

@@ -166,9 +166,16 @@ func TestPauseDebug(t *testing.T) {
 			refusals[r.Reason.String()]++
 		}
 		if r, ok := m.(*overlay.Subscribe); ok && !heard {
-			refusals[fmt.Sprintf("newer %v last %v to source %v", r.IfNewer, r.LastResort, to.Name=="source")]++
+			refusals[fmt.Sprintf("newer %v last %v to source %v", r.IfNewer, r.LastResort, to.Name == "source")]++
 		}
 	}
 	timeline(t, w, 20*time.Second)
 	t.Log(refusals)
+}
+
+func TestProf(t *testing.T) {
+	w := New(DefaultConfig(10))
+	w.AddSource(20 * mbit)
+	crowd(w, 30, 80, 8*mbit, 1.5*mbit)
+	w.Run(15 * time.Second)
 }

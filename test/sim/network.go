@@ -282,5 +282,9 @@ func (w *World) sendShard(c *conn, from *Node, s *stripe.Shard) {
 
 func (w *World) sendMessage(c *conn, from *Node, b []byte) {
 	c.used = w.t
+	if to := c.ends[1-c.side(from)]; !c.open[c.side(to)] && w.reachable(from, to) {
+		w.after(2*w.path(from, to), from, actDown{c}) // a stateless reset answers
+		return
+	}
 	w.carry(c, from, actMessage{c, from, b}, false, len(b))
 }

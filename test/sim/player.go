@@ -28,7 +28,7 @@ type player struct {
 	live    time.Duration // the same, of the last block
 	parity  int
 	epochs  int
-	resumed time.Duration // when the first block of the latest epoch played
+	resumed time.Duration // when the first block of the epoch played
 }
 
 func newPlayer(n *Node) *player { return &player{n: n, dueAt: -1} }
@@ -96,12 +96,12 @@ func (p *player) handle(in playout.Input) {
 	}
 }
 
-// startTime is how long after its first play a viewer is a newcomer.
+// startTime is how long after its first play, in any epoch, a viewer is a newcomer.
 const startTime = 2 * time.Second
 
 func (p *player) skip(o playout.Skip) {
 	p.skips = append(p.skips, o)
-	if p.n.w.t-p.n.Figures.FirstPlay < startTime {
+	if p.n.w.t-p.resumed < startTime {
 		p.early += o.To - o.From + 1
 	}
 }
@@ -121,6 +121,9 @@ func (p *player) play(o playout.Play) {
 		return
 	}
 	w.note(o.Header.Number)
+	if !p.started || o.Header.Epoch != p.epoch {
+		p.resumed = w.t
+	}
 	if !p.started {
 		p.started, p.n.Figures.FirstPlay = true, w.t
 		if o.Header.Flags&stripe.RandomAccess == 0 {
@@ -131,9 +134,6 @@ func (p *player) play(o playout.Play) {
 			w.audit.accuse(w, "%s played %d after %d", p.n.Name, o.Header.Number, p.next-1)
 		}
 		p.still = max(p.still, w.t-p.last)
-	}
-	if o.Header.Epoch != p.epoch {
-		p.resumed = w.t
 	}
 	p.epoch, p.next, p.last = o.Header.Epoch, o.Header.Number+1, w.t
 	p.live = w.t - m.at

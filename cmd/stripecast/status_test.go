@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stripecast/stripecast/relay/host"
+)
+
+// TestStatusLine: on what is no terminal it is a line each ten seconds, and none
+// while there is nothing to say.
+func TestStatusLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		n := 0
+		line := func() string {
+			if n++; n == 2 {
+				return ""
+			}
+			return fmt.Sprint("line ", n)
+		}
+		stop, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			statusLine(&console{err: &out}, line, stop)
+		}()
+		<-time.After(35 * time.Second)
+		close(stop)
+		<-done
+		if got := out.String(); got != "line 1\nline 3\n" {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
+// TestDescribe: a participant that carries nothing yet has every field, and its
+// lists are lists.
+func TestDescribe(t *testing.T) {
+	c := &console{err: &bytes.Buffer{}}
+	n := node{listen: "127.0.0.1:0"}
+	cfg := host.Config{}.Participant
+	cfg.Key, cfg.Upload = host.NewKey(), 5e6
+	h, err := n.start(c, c.logger(false), cfg, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Kill()
+	st := describe("relay", h, nil, []string{"http://127.0.0.1:1/"})
+	b, err := json.Marshal(st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"role":"relay"`, `"node":"` + h.ID().String() + `"`, `"stream":""`, `"stripes":[]`, `"streams":[]`,
+		`"upload":5000000`, `"relays_known":0`, `"blocks":{"played":0,"skipped":0,"rebuilt":0}`, `"urls":["http://127.0.0.1:1/"]`,
+	} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("the status lacks %s:\n%s", want, b)
+		}
+	}
+	if line := relayLine(h)(); !strings.HasPrefix(line, "0 streams  0 home stripes  in 0 kbit/s  out 0 kbit/s") {
+		t.Errorf("%q", line)
+	}
+	if line := sourceLine(h)(); line != "" {
+		t.Errorf("a source without a stream says %q", line)
+	}
+	if line := viewLine(h, nil)(); line != "the stream is gone; waiting for it" {
+		t.Errorf("%q", line)
+	}
+}

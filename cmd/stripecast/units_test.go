@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseRate(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want float64
+	}{
+		{"0", 0}, {"1", 1}, {"800k", 800e3}, {"800K", 800e3}, {"20M", 20e6}, {"20m", 20e6}, {"1G", 1e9}, {"1g", 1e9},
+		{"2.5M", 2.5e6}, {".5M", 5e5}, {"1e6", 1e6}, {"-0", 0},
+	} {
+		got, err := parseRate(c.in)
+		if err != nil || got != c.want {
+			t.Errorf("%q is %v, %v; want %v", c.in, got, err, c.want)
+		}
+	}
+	for _, in := range []string{"", "M", "k", "20 M", " 20M", "20Mbit", "20T", "-1", "-1M", "Inf", "inf", "+InfG", "NaN", "1e400", "1e308G", "ten", "0x10", "20MM", "1,5M"} {
+		got, err := parseRate(in)
+		var f *failure
+		if !errors.As(err, &f) || f.hint == "" || f.usage || !strings.Contains(err.Error(), in) {
+			t.Errorf("%q is %v, %v", in, got, err)
+		}
+	}
+}
+
+func TestRateForPeople(t *testing.T) {
+	for _, c := range []struct {
+		bps  float64
+		want string
+	}{
+		{0, "0 kbit/s"}, {64e3, "64 kbit/s"}, {999e3, "999 kbit/s"}, {1e6, "1.00 Mbit/s"}, {1.546e6, "1.55 Mbit/s"},
+		{999e6, "999.00 Mbit/s"}, {1e9, "1.00 Gbit/s"}, {25e8, "2.50 Gbit/s"},
+	} {
+		if got := rate(c.bps); got != c.want {
+			t.Errorf("%v is %q, want %q", c.bps, got, c.want)
+		}
+	}
+}
+
+func TestMeter(t *testing.T) {
+	var m meter
+	at := time.Unix(1000, 0)
+	for _, c := range []struct {
+		after time.Duration
+		total uint64
+		want  float64
+	}{
+		{0, 500, 0},                    // nothing to compare with
+		{time.Second, 1500, 8000},      // 1000 bytes
+		{0, 2000, 0},                   // no time has passed
+		{2 * time.Second, 2000, 0},     // no bytes
+		{time.Second, 100, 0},          // the counter began again
+		{time.Second / 2, 1100, 16000}, // and goes on
+	} {
+		at = at.Add(c.after)
+		if got := m.rate(at, c.total); got != c.want {
+			t.Errorf("%v later at %d: %v, want %v", c.after, c.total, got, c.want)
+		}
+	}
+}
