@@ -43,6 +43,8 @@ const (
 	answerWait = 250 * time.Millisecond
 	// urgentWait is how long, beyond two round trips, when nothing is fed meanwhile.
 	urgentWait = 20 * time.Millisecond
+	// urgentDials is how many are then dialled at the same time.
+	urgentDials = 2
 	// dialWait is the same for one that must be dialled first.
 	dialWait = 600 * time.Millisecond
 	// giveUp is how long an unanswered request is waited for at all.

@@ -52,6 +52,17 @@ func (s *search) find(id membership.NodeID) *request {
 	return nil
 }
 
+// open is how many requests have no answer yet.
+func (s *search) open() int {
+	n := 0
+	for _, r := range s.asked {
+		if !r.answered {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *search) waitsFor(id membership.NodeID) bool {
 	r := s.find(id)
 	return r != nil && !r.answered
@@ -261,6 +272,9 @@ func (f *Forest) ask(now time.Time, b *branch, id membership.NodeID) {
 	s.next = now.Add(dialWait)
 	if s.urgent() {
 		s.next = now.Add(answerWait)
+		if s.open() < urgentDials && s.stage == stageCandidates {
+			s.next = now
+		}
 	}
 	f.out = append(f.out, Dial{Peer: id})
 }

@@ -481,8 +481,15 @@ func (c *Core) advertise(now time.Time) {
 	}
 }
 
+// sameRecord reports whether two of our records tell others the same: that a few
+// slots more or fewer are free changes nobody's mind, but none or some does.
 func sameRecord(a, b membership.Record) bool {
-	return a.Slots == b.Slots && slices.Equal(a.Streams, b.Streams)
+	return a.Slots == b.Slots && slices.EqualFunc(a.Streams, b.Streams, func(x, y membership.Carried) bool {
+		few := max(1, a.Slots/8)
+		near := x.Free-y.Free <= few && y.Free-x.Free <= few && (x.Free == 0) == (y.Free == 0)
+		x.Free, y.Free = 0, 0
+		return near && x == y
+	})
 }
 
 func (c *Core) leave(now time.Time) {

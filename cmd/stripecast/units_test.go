@@ -44,14 +44,14 @@ func TestRateForPeople(t *testing.T) {
 }
 
 func TestMeter(t *testing.T) {
-	var m meter
 	at := time.Unix(1000, 0)
+	m := meter{at: at}
 	for _, c := range []struct {
 		after time.Duration
 		total uint64
 		want  float64
 	}{
-		{0, 500, 0},                    // nothing to compare with
+		{0, 500, 0},                    // no time has passed
 		{time.Second, 1500, 8000},      // 1000 bytes
 		{0, 2000, 0},                   // no time has passed
 		{2 * time.Second, 2000, 0},     // no bytes

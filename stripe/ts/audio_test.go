@@ -121,6 +121,16 @@ func TestCutterAudio(t *testing.T) {
 	}
 }
 
+// A clock of samples stays exact: what a frame has beyond whole ticks is not lost.
+func TestFramesClock(t *testing.T) {
+	c := NewCutter(audioConfig(stripe.MediaMP3))
+	const n = 5000
+	c.Write(epoch, bytes.Repeat(mp3Frame(0), n))
+	if want := int64(n) * 1152 * ticksPerSecond / 44100; c.b.clock != want {
+		t.Errorf("%d ticks after %d frames, want %d", c.b.clock, n, want)
+	}
+}
+
 // The chunks an audio stream comes in change nothing about its blocks.
 func TestCutterAudioChunks(t *testing.T) {
 	for media, in := range audioSamples(300) {

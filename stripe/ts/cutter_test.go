@@ -188,6 +188,55 @@ func TestCutterDiscontinuity(t *testing.T) {
 	}
 }
 
+func TestPCRStep(t *testing.T) {
+	for _, c := range []struct {
+		from, to uint64
+		want     int64
+	}{
+		{5, 8, 3}, {8, 5, -3}, {pcrWrap - 2, 1, 3}, {1, pcrWrap - 2, -3}, {7, 7, 0}, {0, pcrWrap / 2, pcrWrap / 2},
+	} {
+		if got := pcrStep(c.from, c.to); got != c.want {
+			t.Errorf("from %d to %d: %d, want %d", c.from, c.to, got, c.want)
+		}
+	}
+}
+
+// A clock that steps back by less than a second is no discontinuity, and media time
+// waits for it.
+func TestCutterStepBack(t *testing.T) {
+	var m muxer
+	steady(&m, 10*ticksPerSecond, 25, 25)
+	steady(&m, 10*ticksPerSecond+ticksPerSecond/2, 50, 25)
+	_, cuts := cutAll(tsConfig(100*ms, stripe.MaxBlock), rand.New(rand.NewPCG(0, 0)), m.out)
+	checkCuts(t, tsConfig(100*ms, stripe.MaxBlock), cuts, m.out)
+	for i, c := range cuts {
+		if c.Discontinuity {
+			t.Errorf("block %d: %s", i, brief(c))
+		}
+	}
+	if last := cuts[len(cuts)-1]; last.MediaTime < 12*90000 || last.MediaTime > 13*90000 {
+		t.Errorf("the last block: %s", brief(last))
+	}
+}
+
+// A pause of two seconds is a jump in a stream that arrives without one, and none in
+// one that paused.
+func TestCutterPause(t *testing.T) {
+	for _, pause := range []time.Duration{0, 2 * time.Second} {
+		var a, b muxer
+		steady(&a, 0, 25, 25)
+		steady(&b, 3*ticksPerSecond, 25, 25)
+		c := NewCutter(tsConfig(100*ms, stripe.MaxBlock))
+		cuts := slices.Clone(c.Write(epoch, a.out))
+		cuts = append(cuts, c.Write(epoch.Add(pause), b.out)...)
+		cuts = append(cuts, c.Flush(epoch.Add(pause))...)
+		marked := slices.ContainsFunc(cuts, func(c Cut) bool { return c.Discontinuity })
+		if marked != (pause == 0) || !bytes.Equal(joined(cuts), slices.Concat(a.out, b.out)) {
+			t.Errorf("after a pause of %v: discontinuity %v", pause, marked)
+		}
+	}
+}
+
 // Without a moving clock the arrival time cuts, and a short stall loses no time.
 func TestCutterArrival(t *testing.T) {
 	var m muxer

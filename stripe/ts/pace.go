@@ -40,8 +40,7 @@ func (p *Pacer) Due(now time.Time, c Cut) time.Time {
 		p.anchor(now, c)
 		ideal = now
 	case p.Slack > 0 && ideal.After(now):
-		drift := pts(c.MediaTime-p.last) / driftPart
-		p.at, ideal = p.at.Add(-drift), ideal.Add(-drift)
+		p.at = p.at.Add(-pts(c.MediaTime-p.last) / driftPart)
 	}
 	p.last, p.end = c.MediaTime, ideal.Add(c.Span)
 	if due := ideal.Add(-p.Slack); due.After(now) {

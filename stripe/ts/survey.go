@@ -70,7 +70,7 @@ func (s *survey) clock(t *track, at int, p Packet) error {
 	a := p.adaptation()
 	next := 1
 	if pcr, ok := p.PCR(); ok {
-		s.note(at+5+next)
+		s.note(at + 5 + next)
 		next += 6
 		step := pcrStep(t.pcr, pcr)
 		if t.clocked && (step < 0 || far(step)) {

@@ -36,6 +36,8 @@ func TestMemoryStaysFlat(t *testing.T) {
 
 	watched := slices.Concat([]*node{source}, relays, viewers)
 	held := make([][]int, len(watched))
+	skipped := make([]uint64, len(viewers))
+	last := "no visit yet"
 	began := time.Now()
 	tick := time.NewTicker(sample)
 	defer tick.Stop()
@@ -44,8 +46,16 @@ func TestMemoryStaysFlat(t *testing.T) {
 		for i, w := range watched {
 			held[i] = append(held[i], rss(t, w))
 		}
+		for i, v := range viewers {
+			if s := v.status(t); s.Blocks.Skipped != skipped[i] {
+				t.Logf("after %v %s has skipped %d blocks, spare %d; %s; %s", time.Since(began).Round(time.Second),
+					v.name, s.Blocks.Skipped, s.Spare, last, load())
+				skipped[i] = s.Blocks.Skipped
+			}
+		}
 		if n%10 == 9 {
-			visit(t, link, n)
+			last = visit(t, link, n)
+			last += fmt.Sprintf(" after %v", time.Since(began).Round(time.Second))
 		}
 	}
 	noneSkipped(t, viewers...)
@@ -61,11 +71,10 @@ func TestMemoryStaysFlat(t *testing.T) {
 		}
 	}
 	t.Logf("resident memory over %v (%s):%s", length, load(), table.String())
-	t.Logf("the last look at viewer 1: %+v", viewers[0].status(t).Blocks)
 }
 
 // visit is a viewer and a relay that come and go, in turn politely and not.
-func visit(t *testing.T, link string, n int) {
+func visit(t *testing.T, link string, n int) string {
 	t.Helper()
 	viewer, relay := startViewer(t, "visitor", link), startRelay(t, "visiting relay", link)
 	playing(t, viewer)
@@ -79,6 +88,7 @@ func visit(t *testing.T, link string, n int) {
 	relay.signal(t, sig)
 	viewer.exit(t, patience)
 	relay.exit(t, patience)
+	return "the last visitors ended by " + sig.String()
 }
 
 var rssLine = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)

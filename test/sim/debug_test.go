@@ -104,6 +104,7 @@ func TestSlow(t *testing.T)      { slow(t, 30, (*World).Crash, 850*time.Millisec
 func TestSlowLeave(t *testing.T) { slow(t, 4, (*World).Leave, 450*time.Millisecond) }
 
 func slow(t *testing.T, seed uint64, kill func(*World, *Node), limit time.Duration) {
+	every := 5 * time.Second
 	w := New(DefaultConfig(seed))
 	w.AddSource(20 * mbit)
 	crowd(w, 12, 20, 5*mbit, 1.5*mbit)
@@ -144,7 +145,7 @@ func slow(t *testing.T, seed uint64, kill func(*World, *Node), limit time.Durati
 		}
 	}
 	for i := range 6 {
-		w.After(time.Duration(i)*10*time.Second, func() {
+		w.After(time.Duration(i)*every, func() {
 			for _, n := range w.nodes {
 				said[n] = ""
 			}

@@ -12,7 +12,10 @@ import (
 	"github.com/stripecast/stripecast/stripe"
 )
 
-var seed = flag.Uint64("seed", 0, "replay this seed")
+var (
+	seed  = flag.Uint64("seed", 0, "replay this storm")
+	seeds = flag.Uint64("seeds", 30, "run so many storms")
+)
 
 const mbit = 1e6
 
@@ -289,13 +292,21 @@ func TestHundred(t *testing.T) {
 	}
 }
 
-// pick draws a living node whose name begins like that.
+// pick draws a living node whose name begins like that, or nil.
 func (w *World) pick(prefix string) *Node {
-	var of []*Node
+	if of := w.all(prefix); len(of) > 0 {
+		return of[w.rnd.IntN(len(of))]
+	}
+	return nil
+}
+
+func (w *World) living(prefix string) int { return len(w.all(prefix)) }
+
+func (w *World) all(prefix string) (of []*Node) {
 	for _, n := range w.nodes {
 		if n.alive && !n.leaving && !n.paused && strings.HasPrefix(n.Name, prefix) {
 			of = append(of, n)
 		}
 	}
-	return of[w.rnd.IntN(len(of))]
+	return of
 }
