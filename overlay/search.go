@@ -305,7 +305,17 @@ func (f *Forest) subscribe(now time.Time, b *branch) *Subscribe {
 	if b.got {
 		m.From = b.last + 1
 	}
+	if !m.Fresh && !m.IfNewer {
+		m.From = f.missing(b)
+	}
 	return m
+}
+
+// missing is the first block of a stripe that did not come, unless it is too old
+// to be of use: that a hole stayed open is no reason to be sent all after it again.
+func (f *Forest) missing(b *branch) uint64 {
+	span := min(seenSpan, max(1, uint64(f.cfg.Back/f.cfg.Info.BlockTime)))
+	return max(b.seen.missing(), b.last+1-min(span, b.last+1))
 }
 
 // begins reports whether we have so little of a stripe that we begin like a

@@ -115,7 +115,7 @@ func OpenInfo(b []byte) (Info, error) {
 		return refuse("block time")
 	case i.Media >= mediaCount:
 		return refuse("media")
-	case len(i.Name) > MaxName:
+	case !ValidName(i.Name):
 		return refuse("name")
 	case CheckKey(i.Stream) != nil || CheckKey(i.Root) != nil:
 		return refuse(ErrWeakKey)

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Link is how people pass a stream on:
@@ -63,7 +65,7 @@ func ParseLink(s string) (Link, error) {
 		return refuse("%d hosts, at most %d", len(l.Hosts), MaxHosts)
 	}
 	name, err := url.PathUnescape(namePart)
-	if err != nil || len(name) > MaxName {
+	if err != nil || !ValidName(name) {
 		return refuse("the name %q is malformed or longer than %d bytes", short(namePart), MaxName)
 	}
 	l.Name = name
@@ -96,6 +98,14 @@ func parseHost(s string) (string, error) {
 
 func notPlain(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' || r == '_')
+}
+
+// ValidName reports whether s may name a stream: UTF-8 of at most MaxName bytes
+// that a terminal shows as it is.
+func ValidName(s string) bool {
+	return len(s) <= MaxName && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsGraphic(r)
+	})
 }
 
 // String is the link as ParseLink reads it.

@@ -68,8 +68,8 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	if f.block < 10*time.Millisecond || f.block > stripe.MaxBlockTime {
 		return fail(fmt.Errorf("blocks of %v are too short or too long", f.block), "give --block from 10ms to %v", stripe.MaxBlockTime)
 	}
-	if len(f.name) > stripe.MaxName {
-		return fail(fmt.Errorf("the name has %d bytes", len(f.name)), "give --name of at most %d bytes", stripe.MaxName)
+	if !stripe.ValidName(f.name) {
+		return fail(fmt.Errorf("%q cannot be a name", f.name), "give --name of at most %d bytes, without control characters", stripe.MaxName)
 	}
 	upload, err := parseRate(f.upload)
 	if err != nil {
