@@ -104,6 +104,12 @@ func OpenRecord(b []byte) (Record, error) {
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
+// RecordNode tells whom a record is about, without checking its signature.
+func RecordNode(b []byte) (NodeID, error) {
+	rec, _, _, err := parseRecord(b)
+	return rec.Node, err
+}
+
 func parseRecord(b []byte) (rec Record, body, sig []byte, err error) {
 	refuse := func(what any) (Record, []byte, []byte, error) {
 		return Record{}, nil, nil, fmt.Errorf("%w: %v", ErrRecord, what)

@@ -84,6 +84,7 @@ type branch struct {
 	wanted bool // we want to be fed
 
 	parent membership.NodeID
+	former membership.NodeID    // the parent before, whose last shards are on their way
 	path   []membership.ShortID // from the source to the parent, both included
 	backup membership.NodeID    // could be the parent; kept connected
 	search *search              // for a parent, or a better one
@@ -226,7 +227,15 @@ func (f *Forest) branchOf(m Message) *branch {
 	return f.branches[s]
 }
 
-// Got says that a checked shard of block number came on a stripe from a peer.
+// Feeds reports whether a peer's shards on stripe s are to its credit: it is the
+// parent, was it just before, or was asked to be it.
+func (f *Forest) Feeds(id membership.NodeID, s int) bool {
+	b := f.branches[s]
+	return b.parent == id || b.former == id || b.search != nil && b.search.find(id) != nil
+}
+
+// Got says that a checked shard of block number came on a stripe from a peer
+// that Feeds it.
 // The source reports what it publishes in the same way.
 func (f *Forest) Got(now time.Time, s int, number uint64) {
 	b := f.branches[s]
@@ -255,6 +264,11 @@ func (f *Forest) Got(now time.Time, s int, number uint64) {
 
 // End says that the last block of the epoch is known: silence is no fault now.
 func (f *Forest) End() { f.ended = true }
+
+// Starved reports whether nothing has come on any stripe for long.
+func (f *Forest) Starved(now time.Time) bool {
+	return now.Sub(f.heard) >= max(5*f.cfg.Info.BlockTime, stillMin)
+}
 
 // SetInfo takes a newer info of the same epoch and layout.
 func (f *Forest) SetInfo(info stripe.Info) { f.cfg.Info = info }
@@ -299,6 +313,7 @@ func (f *Forest) leaveParent(b *branch) {
 		return
 	}
 	f.send(b.parent, &Leave{Stream: f.cfg.Info.Stream, Stripe: b.stripe})
+	b.former = b.parent
 	b.parent, b.path = membership.NodeID{}, nil
 }
 

@@ -22,6 +22,7 @@ type search struct {
 	asked     []request
 	redirects int
 	next      time.Time
+	wait      time.Time // until then those asked may answer before the source is
 }
 
 type stage uint8
@@ -96,6 +97,10 @@ func (f *Forest) advance(now time.Time, b *branch) {
 		if id, ok := f.pick(now, b); ok {
 			f.ask(now, b, id)
 			continue
+		}
+		if s.stage == stageCandidates && s.open() > 0 && now.Before(s.wait) {
+			s.next = s.wait
+			return
 		}
 		if until := f.born.Add(gather); len(s.asked) == 0 && now.Before(until) {
 			s.next = earlier(until, now.Add(gather/5))
@@ -261,6 +266,7 @@ func (f *Forest) ask(now time.Time, b *branch, id membership.NodeID) {
 		if s.urgent() && p.rtt > 0 {
 			s.next = now.Add(min(answerWait, 2*p.rtt+urgentWait))
 		}
+		s.wait = s.next
 		f.connected(now, b, id)
 		return
 	}
@@ -272,6 +278,7 @@ func (f *Forest) ask(now time.Time, b *branch, id membership.NodeID) {
 	s.next = now.Add(dialWait)
 	if s.urgent() {
 		s.next = now.Add(answerWait)
+		s.wait = s.next
 		if s.open() < urgentDials && s.stage == stageCandidates {
 			s.next = now
 		}
@@ -356,7 +363,7 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 }
 
 func (f *Forest) refused(now time.Time, b *branch, from membership.NodeID, m *Refuse) {
-	if b.search == nil || b.search.find(from) == nil {
+	if b.search == nil || !b.search.waitsFor(from) {
 		return
 	}
 	b.search.answered(now, from)
@@ -370,15 +377,12 @@ func (f *Forest) learn(now time.Time, b *branch, records [][]byte) {
 		b.search.redirects++
 	}
 	for _, raw := range records {
-		rec, err := membership.OpenRecord(raw)
-		if err != nil {
-			continue
-		}
 		if _, err := f.book.Add(now, raw); err != nil || !named {
 			continue
 		}
-		if e, known := f.book.Get(rec.Node); known && !e.Doubted {
-			b.search.queue = append(b.search.queue, rec.Node)
+		node, _ := membership.RecordNode(raw)
+		if e, known := f.book.Get(node); known && !e.Doubted {
+			b.search.queue = append(b.search.queue, node)
 		}
 	}
 }

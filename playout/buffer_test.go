@@ -54,7 +54,8 @@ func TestFullPlaysTheOldestEarly(t *testing.T) {
 		for n := range uint64(100) {
 			in := block(2*n, int64(n)*200, stripe.RandomAccess) // every other one is missing
 			in.Data = data
-			b.Handle(at(0), in)
+			b.Handle(at(startWait), in)
+			b.Handle(at(2*startWait), Wake{}) // the first starts it
 			if held := b.Stats().Bytes; held > MaxHeldBytes {
 				t.Fatalf("%d bytes held", held)
 			}

@@ -24,16 +24,21 @@ func (b *Buffer) turn() (time.Duration, bool) {
 }
 
 // startTurn is when playing starts: the start block's own time, but not before
-// an earlier one has had its chance, and not later than startWait.
+// an earlier random access block has had its chance, and not later than
+// startWait. Where blocks are missing behind every random access block, they are
+// waited for a while longer: a start that skips is no start.
 func (b *Buffer) startTurn() (time.Duration, bool) {
 	if !b.hasFirst {
 		return 0, false
 	}
 	limit := b.first + startWait
-	i := b.startIndex()
+	i, whole := b.startIndex()
 	e := b.entries[i]
-	if e.Flags&stripe.RandomAccess == 0 {
+	switch {
+	case e.Flags&stripe.RandomAccess == 0:
 		return limit, true
+	case !whole:
+		return limit + b.cfg.burstWait(), true
 	}
 	at := b.due(e.at)
 	for _, below := range b.entries[:i] {
@@ -45,19 +50,33 @@ func (b *Buffer) startTurn() (time.Duration, bool) {
 	return min(at, limit), true
 }
 
-// startIndex is the entry to start at: the lowest random access block held, or
-// else the lowest block held. There is one.
-func (b *Buffer) startIndex() int {
-	lowest := -1
-	for i, e := range b.entries {
-		if e.held && e.Flags&stripe.RandomAccess != 0 {
-			return i
+// startIndex is the entry to start at: the lowest random access block held from
+// which on nothing is missing; else, and then it is not whole, the highest
+// random access block held, or the block behind the last one missing.
+func (b *Buffer) startIndex() (i int, whole bool) {
+	top := len(b.entries) - 1
+	for !b.entries[top].held {
+		top--
+	}
+	access, behind := -1, top
+	for i := top; i >= 0; i-- {
+		e := b.entries[i]
+		if e.held && e.Flags&stripe.RandomAccess != 0 && access < 0 {
+			access = i
 		}
-		if e.held && lowest < 0 {
-			lowest = i
+		if behind == i+1 && e.held && e.Number+1 == b.entries[i+1].Number {
+			behind = i
 		}
 	}
-	return lowest
+	for i := behind; i <= top; i++ {
+		if b.entries[i].Flags&stripe.RandomAccess != 0 {
+			return i, true
+		}
+	}
+	if access >= 0 {
+		return access, false
+	}
+	return behind, false
 }
 
 // skipTurn is when the missing block at the playhead is given up: when it is
@@ -115,7 +134,8 @@ func (b *Buffer) lastDue(above *entry) uint64 {
 }
 
 func (b *Buffer) start() {
-	b.drop(b.startIndex())
+	i, _ := b.startIndex()
+	b.drop(i)
 	b.started, b.startedAt = true, b.now
 	b.next = b.entries[0].Number
 	b.play()

@@ -96,35 +96,49 @@ func (w *twin) above(now time.Duration) (uint64, bool) {
 }
 
 func (w *twin) start(now time.Duration) bool {
-	first, lowest, access := never, uint64(twinBlocks), uint64(twinBlocks)
+	first, top := never, -1
 	for n, t := range w.came {
-		if t > now {
-			continue
-		}
-		first, lowest = min(first, t), min(lowest, uint64(n))
-		if randomAccess(uint64(n)) {
-			access = min(access, uint64(n))
+		if t <= now {
+			first, top = min(first, t), n
 		}
 	}
-	if lowest == twinBlocks {
+	if top < 0 {
 		return false
 	}
-	over := now >= first+time.Second
-	w.next = access
-	switch {
-	case access == twinBlocks && !over:
-		return false
-	case access == twinBlocks:
-		w.next = lowest
-	case !over:
-		if source(access)+w.used+w.delay > now {
-			return false
-		}
-		for n := range access {
-			if randomAccess(n) && w.seen[n] <= now && now < w.came[access]+150*time.Millisecond {
+	whole := func(n uint64) bool { // nothing is missing from n on
+		for ; n <= uint64(top); n++ {
+			if w.came[n] > now {
 				return false
 			}
 		}
+		return true
+	}
+	var runs, access []uint64
+	for n := range uint64(top + 1) {
+		if whole(n) {
+			runs = append(runs, n)
+		}
+		if randomAccess(n) && w.came[n] <= now {
+			access = append(access, n)
+		}
+	}
+	over, still := now >= first+time.Second, now < first+time.Second+max(500*time.Millisecond, w.delay/2)
+	if i := slices.IndexFunc(runs, randomAccess); i >= 0 {
+		w.next = runs[i]
+		if !over && source(w.next)+w.used+w.delay > now {
+			return false
+		}
+		for n := range w.next {
+			if !over && randomAccess(n) && w.seen[n] <= now && now < w.came[w.next]+150*time.Millisecond {
+				return false
+			}
+		}
+	} else if len(access) > 0 {
+		if w.next = access[len(access)-1]; still {
+			return false
+		}
+	} else if w.next = runs[0]; !over {
+		return false
 	}
 	w.started, w.startedAt = true, now
 	return true

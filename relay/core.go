@@ -40,16 +40,18 @@ type Config struct {
 
 // Core is one participant. It has one owner.
 type Core struct {
-	cfg     Config
-	self    membership.NodeID
-	rnd     *rand.Rand
-	book    *membership.Book
-	peers   []*peer   // connected, in the order of their IDs
-	streams []*stream // opened, in that order
-	wants   []stripe.ID
-	over    []epochOf // epochs that are over
-	past    *Bucket   // what newcomers may be sent of the past
-	askAt   time.Time // next question about wants, or for records
+	cfg      Config
+	self     membership.NodeID
+	rnd      *rand.Rand
+	book     *membership.Book
+	peers    []*peer   // connected, in the order of their IDs
+	streams  []*stream // opened, in that order
+	wants    []stripe.ID
+	over     []epochOf // epochs that are over
+	bans     []ban
+	past     *Bucket   // what newcomers may be sent of the past
+	expireAt time.Time // next look for records that are too old
+	askAt    time.Time // next question about wants, or for records
 
 	askPause time.Duration // between the last two questions for records
 
@@ -71,9 +73,10 @@ type peer struct {
 	pinned  bool
 	lanes   int
 	strikes int
-	checks  float64   // signature checks it may still cause
-	checked time.Time // when checks was last refilled
-	asks    []stripe.ID
+	asks    []stripe.ID // what it asked about
+	asked   int         // questions of ours that it may still answer
+	checks  allowance   // signature checks it may still cause
+	words   allowance   // messages it may still send
 }
 
 // New returns a participant that knows nobody yet.
@@ -184,6 +187,11 @@ func (c *Core) step(now time.Time) {
 	if c.asking() && !now.Before(c.askAt) {
 		c.ask(now)
 	}
+	if !now.Before(c.expireAt) {
+		c.expireAt = now.Add(expireEvery)
+		c.book.Expire(now)
+	}
+	c.seekRoots(now)
 	if c.moved {
 		c.moved = false
 		c.connections()
@@ -217,6 +225,21 @@ func (c *Core) dial(now time.Time, id membership.NodeID) {
 	}
 }
 
+// seekRoots dials the source of a stream that nobody feeds us: it may be back at
+// its address after a restart, when all have given it up.
+func (c *Core) seekRoots(now time.Time) {
+	for _, s := range c.streams {
+		if s.source || !s.goneAt.IsZero() || now.Before(s.rootAt) {
+			continue
+		}
+		s.rootAt = now.Add(rootEvery)
+		root := membership.NodeID(s.info.Root)
+		if e, ok := c.book.Get(root); ok && c.peer(root) == nil && s.forest.Starved(now) && len(e.Addrs) > 0 {
+			c.out = append(c.out, Dial{Peer: root, Addrs: e.Addrs})
+		}
+	}
+}
+
 func (c *Core) findPeer(id membership.NodeID) (int, bool) {
 	return slices.BinarySearchFunc(c.peers, id, func(p *peer, id membership.NodeID) int {
 		return bytes.Compare(p.id[:], id[:])
@@ -235,11 +258,19 @@ func (c *Core) up(now time.Time, id membership.NodeID) {
 	if known || id == c.self {
 		return
 	}
+	if c.banned(now, id) {
+		c.out = append(c.out, Hangup{Peer: id, Reason: "banned"})
+		return
+	}
 	if len(c.peers) >= MaxPeers {
 		c.out = append(c.out, Hangup{Peer: id, Reason: "too many peers"})
 		return
 	}
-	c.peers = slices.Insert(c.peers, i, &peer{id: id, lanes: 1, checks: checkBurst, checked: now})
+	c.peers = slices.Insert(c.peers, i, &peer{
+		id: id, lanes: 1,
+		checks: newAllowance(now, checkRate, checkBurst),
+		words:  newAllowance(now, messageRate, messageBurst),
+	})
 	c.book.Confirm(id)
 	if c.advertised {
 		c.out = append(c.out, Say{Peer: id, Msg: &overlay.Hello{Record: c.advertRaw}})
@@ -249,7 +280,7 @@ func (c *Core) up(now time.Time, id membership.NodeID) {
 		s.forest.Up(now, id)
 	}
 	for _, want := range c.wants {
-		c.out = append(c.out, Say{Peer: id, Msg: &overlay.Ask{Stream: want}})
+		c.question(c.peers[i], want)
 	}
 }
 
@@ -281,9 +312,13 @@ func (c *Core) heard(now time.Time, in Heard) {
 	if p == nil {
 		return
 	}
+	if !p.words.take(now) {
+		c.hangup(now, in.Peer, "too many messages")
+		return
+	}
 	switch m := in.Msg.(type) {
 	case *overlay.Hello:
-		if !c.learn(now, m.Record) {
+		if node, err := membership.RecordNode(m.Record); err != nil || node != in.Peer || !c.learn(now, m.Record) {
 			c.hangup(now, in.Peer, "bad record")
 			return
 		}
@@ -291,11 +326,9 @@ func (c *Core) heard(now time.Time, in Heard) {
 	case *overlay.Ask:
 		c.answer(p, m.Stream)
 	case *overlay.Sample:
-		for _, raw := range m.Records {
-			if !c.learn(now, raw) {
-				c.hangup(now, in.Peer, "bad record")
-				return
-			}
+		if !c.learnAnswer(now, p, m.Records) {
+			c.hangup(now, in.Peer, "bad record")
+			return
 		}
 		if len(m.Info) > 0 && !c.takeInfo(now, m.Info, false) {
 			c.hangup(now, in.Peer, "bad stream info")
@@ -326,6 +359,27 @@ func (c *Core) forward(now time.Time, in Heard, id stripe.ID) {
 	if s := c.stream(id); s != nil {
 		s.forest.Heard(now, in.Peer, in.Msg)
 	}
+}
+
+// learnAnswer takes the records of an answer to a question of ours; what nobody
+// asked for is not looked at. False means that one is not valid.
+func (c *Core) learnAnswer(now time.Time, p *peer, records [][]byte) bool {
+	if p.asked == 0 || len(records) == 0 {
+		return true
+	}
+	p.asked--
+	for _, raw := range records {
+		if !c.learn(now, raw) {
+			return false
+		}
+	}
+	return true
+}
+
+// question asks a peer about a stream.
+func (c *Core) question(p *peer, id stripe.ID) {
+	p.asked = min(p.asked+1, maxAsked)
+	c.out = append(c.out, Say{Peer: p.id, Msg: &overlay.Ask{Stream: id}})
 }
 
 // learn adds a record to the book; false means that it is not a valid one.
@@ -364,7 +418,6 @@ func (c *Core) asking() bool {
 // ask asks for the info of streams that are wanted, and for records if no gossip
 // brings them.
 func (c *Core) ask(now time.Time) {
-	c.book.Expire(now)
 	if c.cfg.Any {
 		c.wantAny()
 	}
@@ -377,8 +430,7 @@ func (c *Core) ask(now time.Time) {
 			}
 		}
 		for range min(3, len(c.peers)) {
-			p := c.peers[c.rnd.IntN(len(c.peers))]
-			c.out = append(c.out, Say{Peer: p.id, Msg: &overlay.Ask{Stream: id}})
+			c.question(c.peers[c.rnd.IntN(len(c.peers))], id)
 		}
 	}
 	if len(c.wants) > 0 || c.cfg.Gossips {
@@ -388,14 +440,14 @@ func (c *Core) ask(now time.Time) {
 	c.askAt = now.Add(c.askPause)
 	if len(c.peers) > 0 {
 		for _, s := range c.streams {
-			p := c.peers[c.rnd.IntN(len(c.peers))]
-			c.out = append(c.out, Say{Peer: p.id, Msg: &overlay.Ask{Stream: s.info.Stream}})
+			c.question(c.peers[c.rnd.IntN(len(c.peers))], s.info.Stream)
 		}
 	}
 }
 
 // wantAny takes up the streams that the book tells of, while there is room.
 func (c *Core) wantAny() {
+	c.wants = slices.DeleteFunc(c.wants, func(id stripe.ID) bool { return !slices.Contains(c.cfg.Streams, id) })
 	for _, e := range c.book.All() {
 		for _, k := range e.Streams {
 			if len(c.wants)+len(c.streams) >= MaxStreams {

@@ -20,9 +20,16 @@ func (s *stream) feed(now time.Time, o overlay.Feed) {
 		f.until = now.Add(max(o.Back, freshMin))
 	}
 	f.next = max(f.next, s.window.low)
+	if span := uint64(resumeSpan / s.info.BlockTime); !f.fresh && f.live > f.next+span {
+		f.fresh, f.until = true, now.Add(resumeSpan)
+	}
 	for i := range s.feeds[o.Stripe] {
-		if s.feeds[o.Stripe][i].child == o.Child {
-			s.feeds[o.Stripe][i] = f
+		if old := &s.feeds[o.Stripe][i]; old.child == o.Child {
+			if old.catching() {
+				f.live = min(f.live, old.live) // asking again sends nothing twice
+			}
+			f.fresh, f.until = true, now.Add(resumeSpan)
+			*old = f
 			return
 		}
 	}
@@ -87,7 +94,7 @@ func (s *stream) sendPast(now time.Time, stripe int, f *feed, meter *Bucket, out
 		if b := s.window.at(number); b != nil && b.have>>stripe&1 == 1 {
 			shard := b.shards[stripe]
 			size := len(shard.Encoded())
-			if wait := meter.Wait(now, size); f.fresh && wait > 0 {
+			if wait := meter.Wait(now, size); wait > resumeDebt || f.fresh && wait > 0 {
 				return wait
 			}
 			meter.Take(now, size)

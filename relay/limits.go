@@ -25,12 +25,35 @@ const (
 	// hung up on.
 	MaxPeers = 512
 
-	// checksPerBlock bounds what a peer can make us spend on signatures: this
-	// many a block time, with a burst of checkBurst. What is over is dropped
-	// unchecked. An honest parent needs one a block, several while it fills a
-	// newcomer's window.
-	checksPerBlock = 4
-	checkBurst     = 128
+	// checkRate bounds what a peer can make us spend on signatures: this many a
+	// second, with a burst of checkBurst. What is over is dropped unchecked. An
+	// honest parent needs one a block, which may be of stripe.MinBlockTime, and
+	// several while it fills a newcomer's window.
+	checkRate  = 110
+	checkBurst = 128
+	// messageRate bounds what a peer may say, in messages a second, with a burst
+	// of messageBurst: a viewer that loses a parent of every stripe says less.
+	// Who says more is hung up on.
+	messageRate  = 100
+	messageBurst = 600
+	// expireEvery is how often records that have outlived their TTL are dropped.
+	expireEvery = 10 * time.Second
+	// rootEvery is how often the source of a stream of which nothing comes is
+	// dialled, whatever happened before.
+	rootEvery = time.Second
+	// resumeSpan is how far back a child may resume at once; what is older is
+	// metered like a newcomer's past.
+	resumeSpan = 3 * time.Second
+	// resumeDebt is how far children that resume may overdraw what is left of the
+	// upload; then they wait too.
+	resumeDebt = 500 * time.Millisecond
+	// maxAsked is how many of our questions a peer may still answer; further
+	// answers' records are ignored.
+	maxAsked = 16
+	// MaxBans is how many nodes are shut out, each for banTime, for bad shards.
+	// The first is let in again when there are more.
+	MaxBans = 256
+	banTime = 10 * time.Minute
 	// queueWait is how long a shard waits for a slow child before it is dropped;
 	// at least three block times.
 	queueWait = 150 * time.Millisecond

@@ -23,6 +23,7 @@ type stream struct {
 	window  window
 	feeds   [][]feed  // by stripe; in the order in which the children came
 	turn    int       // the stripe whose children catch up first
+	rootAt  time.Time // when the source is next dialled if nothing comes
 	goneAt  time.Time // when a stream that ended is dropped
 	stats   Counters
 }
@@ -213,7 +214,8 @@ func (c *Core) arrived(now time.Time, in Arrived) {
 		s.stats.Twice++
 		return
 	case b.asked&bit != 0 && b.proof != nil:
-		s.stats.Twice++
+		// The one under check may turn out forged: this one waits for it.
+		b.wait(in)
 		return
 	}
 	c.check(now, s, b, p, shard)
@@ -223,13 +225,11 @@ func (c *Core) arrived(now time.Time, in Arrived) {
 // other shards wait, so that it is paid once.
 func (c *Core) check(now time.Time, s *stream, b *block, p *peer, shard *stripe.Shard) {
 	if b.proof == nil && b.checking {
-		if len(b.waiting) < MaxWaiting {
-			b.waiting = append(b.waiting, Arrived{Peer: p.id, Shard: shard.Encoded()})
-		}
+		b.wait(Arrived{Peer: p.id, Shard: shard.Encoded()})
 		return
 	}
 	if b.proof == nil {
-		if !p.mayCheck(now, s.info.BlockTime) {
+		if !p.checks.take(now) {
 			s.stats.Unchecked++
 			if len(b.waiting) == 0 {
 				s.window.forget(b)
@@ -243,19 +243,15 @@ func (c *Core) check(now time.Time, s *stream, b *block, p *peer, shard *stripe.
 	c.out = append(c.out, Check{Peer: p.id, Shard: shard, Known: b.proof})
 }
 
-// mayCheck takes one signature check from the peer's budget.
-func (p *peer) mayCheck(now time.Time, blockTime time.Duration) bool {
-	p.checks += checksPerBlock * now.Sub(p.checked).Seconds() / blockTime.Seconds()
-	p.checks, p.checked = min(p.checks, checkBurst), now
-	if p.checks < 1 {
-		return false
+func (b *block) wait(in Arrived) {
+	if len(b.waiting) < MaxWaiting {
+		b.waiting = append(b.waiting, in)
 	}
-	p.checks--
-	return true
 }
 
 func (c *Core) strike(now time.Time, p *peer, why string) {
 	if p.strikes++; p.strikes >= MaxStrikes {
+		c.ban(now, p.id)
 		c.hangup(now, p.id, fmt.Sprintf("%d bad shards, the last: %s", p.strikes, why))
 	}
 }
@@ -290,7 +286,7 @@ func (c *Core) checked(now time.Time, in Checked) {
 			}
 		}
 		s.stats.Shards++
-		c.accept(now, s, b, in.Shard, true)
+		c.accept(now, s, b, in.Shard, s.forest.Feeds(in.Peer, in.Shard.Index))
 	}
 	c.checkWaiting(now, s, b)
 }
@@ -308,6 +304,7 @@ func (c *Core) checkWaiting(now time.Time, s *stream, b *block) {
 }
 
 // accept holds a genuine shard, passes it on, and rebuilds the block at the k-th.
+// fed says that it came from whom the forest expects it from.
 func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, fed bool) {
 	if b.have>>shard.Index&1 == 1 || b.Number < s.window.low {
 		return

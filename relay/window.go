@@ -125,6 +125,9 @@ func (w *window) put(b *block, s *stripe.Shard) {
 
 // raise drops the blocks below low.
 func (w *window) raise(low uint64) {
+	if low <= w.low {
+		return
+	}
 	if low-w.low > MaxWindowBlocks {
 		clear(w.ring[:])
 		w.bytes, w.low = 0, low

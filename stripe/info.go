@@ -111,7 +111,7 @@ func OpenInfo(b []byte) (Info, error) {
 		return refuse(err)
 	}
 	switch {
-	case i.BlockTime <= 0 || i.BlockTime > MaxBlockTime:
+	case i.BlockTime < MinBlockTime || i.BlockTime > MaxBlockTime:
 		return refuse("block time")
 	case i.Media >= mediaCount:
 		return refuse("media")

@@ -16,6 +16,9 @@ const (
 	// ShardUnit is what a shard's length is a multiple of, in bytes. The coder
 	// is fastest on whole 64-byte lanes.
 	ShardUnit = 64
+	// MinBlockTime is the shortest T. It bounds how many signatures a second a
+	// stream can ask of those who carry it.
+	MinBlockTime = 10 * time.Millisecond
 	// MaxBlockTime is the longest block an automatic choice makes.
 	MaxBlockTime = 500 * time.Millisecond
 	// MaxHosts is how many host:port a link may name.

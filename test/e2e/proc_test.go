@@ -38,11 +38,13 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	bin = filepath.Join(dir, "stripecast")
-	build := exec.Command("go", "build", "-o", bin, "github.com/stripecast/stripecast/cmd/stripecast")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
-		return 1
+	if bin = os.Getenv("STRIPECAST_BIN"); bin == "" {
+		bin = filepath.Join(dir, "stripecast")
+		build := exec.Command("go", "build", "-o", bin, "github.com/stripecast/stripecast/cmd/stripecast")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+			return 1
+		}
 	}
 	if err := startGuard(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

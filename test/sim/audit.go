@@ -22,7 +22,8 @@ type audit struct {
 	looped      map[[2]int]time.Duration
 	over        int // looks at which a node had more children than slots
 	crowded     int // looks at which somebody stood in more than m stripes of a viewer
-	deepest     int
+	deepest     int // ever
+	depth       int // at the last look
 	starving    int // looks at which a viewer had fewer than k live stripes, 5 s after joining
 	blind       int // first plays that were no random access block
 	kinds       [10]int
@@ -102,6 +103,7 @@ func (a *audit) look(w *World) {
 			}
 		}
 	}
+	a.depth = 0
 	for i, st := range status {
 		if st == nil || st.Source {
 			continue
@@ -153,7 +155,7 @@ func (a *audit) ancestors(w *World, n *Node, st *relay.StreamStatus, status []*r
 		}
 		a.loop(w, n, s, depth > len(w.nodes))
 		if depth <= len(w.nodes) {
-			a.deepest = max(a.deepest, depth)
+			a.depth, a.deepest = max(a.depth, depth), max(a.deepest, depth)
 		}
 	}
 	if n.cfg.Play && slices.Max(stands) > max(1, w.Layout.M) {
@@ -191,6 +193,7 @@ type Summary struct {
 	Starving   int
 	Orphans    int
 	Deepest    int
+	Depth      int // at the end
 	Loops      int
 	Over       int
 	Crowded    int
@@ -212,7 +215,7 @@ type Summary struct {
 func (w *World) Sum(settle time.Duration) Summary {
 	a := &w.audit
 	s := Summary{
-		Starving: a.starving, Orphans: a.orphans, Deepest: a.deepest, Loops: a.loops, Over: a.over,
+		Starving: a.starving, Orphans: a.orphans, Deepest: a.deepest, Depth: a.depth, Loops: a.loops, Over: a.over,
 		Crowded: a.crowded, Blind: a.blind, Repairs: slices.Sorted(slices.Values(a.repairs)), Kinds: a.kinds,
 	}
 	var lived time.Duration
@@ -302,8 +305,8 @@ func (s Summary) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "viewers %d: played %d, skipped %d (and %d at the start), behind %d, silent %d, still ≤ %v, starving %d, blind %d\n",
 		s.Viewers, s.Played, s.Skipped, s.Early, s.Behind, s.Silent, s.Still, s.Starving, s.Blind)
-	fmt.Fprintf(&b, "source: %.1f shards a block, ≤ %d; depth ≤ %d, loops %d, over slots %d, crowded %d, orphans %d\n",
-		s.Egress, s.EgressMax, s.Deepest, s.Loops, s.Over, s.Crowded, s.Orphans)
+	fmt.Fprintf(&b, "source: %.1f shards a block, ≤ %d; depth ≤ %d (at the end %d), loops %d, over slots %d, crowded %d, orphans %d\n",
+		s.Egress, s.EgressMax, s.Deepest, s.Depth, s.Loops, s.Over, s.Crowded, s.Orphans)
 	fmt.Fprintf(&b, "repairs %d: p50 %v, p99 %v, max %v, never %d\n", len(s.Repairs),
 		Quantile(s.Repairs, 0.5), Quantile(s.Repairs, 0.99), Quantile(s.Repairs, 1), s.Unrepaired)
 	fmt.Fprintf(&b, "join to random access: p50 %v, max %v; to first play: p50 %v, max %v\n",

@@ -65,8 +65,8 @@ func TestSteady(t *testing.T) {
 	if limit := 1.1 * 2 * float64(w.Layout.N()); s.Egress > limit {
 		t.Errorf("the source sends %.1f shards a block, want ≤ %.1f", s.Egress, limit)
 	}
-	if s.Deepest > 4 {
-		t.Errorf("depth %d", s.Deepest)
+	if s.Depth > 4 {
+		t.Errorf("depth %d", s.Depth)
 	}
 }
 

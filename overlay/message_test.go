@@ -1,0 +1,290 @@
+package overlay
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/stripe"
+	"github.com/stripecast/stripecast/stripe/wire"
+)
+
+var update = flag.Bool("update", false, "write what came out into the files of testdata")
+
+// filled is n bytes that tell a field from its neighbours.
+func filled(first byte, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = first + byte(i)
+	}
+	return b
+}
+
+func pathOf(n int) (path []membership.ShortID) {
+	for i := range n {
+		path = append(path, membership.ShortID(filled(byte(0x10*i), 8)))
+	}
+	return path
+}
+
+func recordsOf(n, size int) (records [][]byte) {
+	for i := range n {
+		records = append(records, filled(byte(i), size))
+	}
+	return records
+}
+
+// messages are all kinds, each in small and as large as it may be.
+func messages() []Message {
+	id := stripe.ID(filled(0x80, 32))
+	last := stripe.MaxShards - 1
+	return []Message{
+		&Hello{Record: filled(1, 5)},
+		&Hello{Record: filled(1, membership.MaxRecord)},
+		&Hello{Record: []byte{}},
+		&Ask{Stream: id},
+		&Sample{Stream: id, Info: []byte{}},
+		&Sample{Stream: id, Info: filled(0x40, 6), Records: recordsOf(2, 3)},
+		&Sample{Stream: id, Info: filled(0x40, stripe.MaxInfo), Records: recordsOf(MaxSample, 200)},
+		&Subscribe{Stream: id, Stripe: 0},
+		&Subscribe{Stream: id, Stripe: 3, From: 0x010203040506, Back: 1500 * time.Millisecond, Fresh: true},
+		&Subscribe{Stream: id, Stripe: last, From: 1<<48 - 1, Back: 0xffff * time.Millisecond,
+			Fresh: true, Interior: true, LastResort: true, IfNewer: true},
+		&Accept{Stream: id, Stripe: 3, Path: pathOf(1)},
+		&Accept{Stream: id, Stripe: last, Path: pathOf(MaxDepth)},
+		&Refuse{Stream: id, Stripe: 3, Reason: Full},
+		&Refuse{Stream: id, Stripe: last, Reason: reasonCount - 1, Alternatives: recordsOf(MaxAlternatives, membership.MaxRecord)},
+		&Leave{Stream: id, Stripe: 3},
+		&Drop{Stream: id, Stripe: 3, Reason: Leaving, Alternatives: recordsOf(1, 4)},
+		&Drop{Stream: id, Stripe: last, Reason: TooDeep, Alternatives: recordsOf(MaxAlternatives, membership.MaxRecord)},
+		&Route{Stream: id, Stripe: 3, Path: pathOf(2)},
+		&Route{Stream: id, Stripe: last, Path: pathOf(MaxDepth)},
+	}
+}
+
+func TestMessagesRoundTrip(t *testing.T) {
+	kinds := map[uint8]bool{}
+	for _, m := range messages() {
+		kinds[m.kind()] = true
+		got, err := Decode(Encode(m))
+		if err != nil || !reflect.DeepEqual(got, m) {
+			t.Errorf("%v\n got %T %+v\nwant %T %+v", err, got, got, m, m)
+		}
+	}
+	if len(kinds) != 9 {
+		t.Errorf("%d kinds of message tried, of 9", len(kinds))
+	}
+}
+
+// Every flag of Subscribe stands for itself.
+func TestSubscribeFlags(t *testing.T) {
+	for bits := range uint8(16) {
+		want := Subscribe{Fresh: bits&1 != 0, Interior: bits&2 != 0, LastResort: bits&4 != 0, IfNewer: bits&8 != 0}
+		b := Encode(&want)
+		if b[34] != bits {
+			t.Errorf("flags %04b are written as %04b", bits, b[34])
+		}
+		if got, err := Decode(b); err != nil || *got.(*Subscribe) != want {
+			t.Errorf("flags %04b: %+v, %v", bits, got, err)
+		}
+	}
+}
+
+// More than fits in 16 bits of ms is cut to them.
+func TestBackIsCut(t *testing.T) {
+	got, err := Decode(Encode(&Subscribe{Back: time.Hour}))
+	if err != nil || got.(*Subscribe).Back != 0xffff*time.Millisecond {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestMessageBytes holds the bytes of every message to testdata/messages.hex, of
+// which one line is a message: its name and its bytes.
+func TestMessageBytes(t *testing.T) {
+	const file = "testdata/messages.hex"
+	var got strings.Builder
+	for _, m := range messages() {
+		name := strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", m), "*overlay."))
+		if b := Encode(m); len(b) < 200 { // the long ones show nothing more
+			fmt.Fprintf(&got, "%-9s %s\n", name, hex.EncodeToString(b))
+		}
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+	}
+	for line := range strings.Lines(string(want)) {
+		name, text, _ := strings.Cut(strings.TrimSpace(line), " ")
+		b, err := hex.DecodeString(strings.TrimSpace(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := Decode(b)
+		if err != nil || !strings.EqualFold(fmt.Sprintf("%T", m), "*overlay."+name) || !bytes.Equal(Encode(m), b) {
+			t.Errorf("%s is read as %T, %v", name, m, err)
+		}
+	}
+}
+
+// Whatever is cut off or added, it is no message.
+func TestDecodeRefusesCutAndTrailing(t *testing.T) {
+	for _, m := range messages() {
+		b := Encode(m)
+		for n := range b {
+			if got, err := Decode(b[:n]); !errors.Is(err, ErrMessage) {
+				t.Fatalf("%d of %d bytes of %T: %+v, %v", n, len(b), m, got, err)
+			}
+		}
+		if _, err := Decode(append(b, 0)); !errors.Is(err, ErrMessage) {
+			t.Errorf("%T and a byte more: %v", m, err)
+		}
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	id := stripe.ID(filled(0x80, 32))
+	records := func(head []byte, n int) []byte {
+		w := wire.Writer{B: head}
+		w.U8(uint8(n))
+		for range n {
+			w.Bytes16([]byte{1})
+		}
+		return w.B
+	}
+	branch := func(kind uint8, s int, more ...byte) []byte {
+		w := wire.Writer{B: []byte{kind}}
+		w.Raw(id[:])
+		w.U8(uint8(s))
+		w.Raw(more)
+		return w.B
+	}
+	path := func(kind uint8, n int) []byte {
+		return append(branch(kind, 0, byte(n)), make([]byte, 8*n)...)
+	}
+	sample := append(append([]byte{3}, id[:]...), 0, 0)
+	subscribe := make([]byte, 9)
+	// Each pair is just inside and just outside of a bound.
+	for what, pair := range map[string][2][]byte{
+		"records of sample":   {records(sample, MaxSample), records(sample, MaxSample+1)},
+		"records of refuse":   {records(branch(6, 0, 0), MaxAlternatives), records(branch(6, 0, 0), MaxAlternatives+1)},
+		"records of drop":     {records(branch(8, 0, 0), MaxAlternatives), records(branch(8, 0, 0), MaxAlternatives+1)},
+		"reason of refuse":    {branch(6, 0, byte(reasonCount-1), 0), branch(6, 0, byte(reasonCount), 0)},
+		"reason of drop":      {branch(8, 0, byte(reasonCount-1), 0), branch(8, 0, byte(reasonCount), 0)},
+		"path of accept":      {path(5, MaxDepth), path(5, MaxDepth+1)},
+		"no path of accept":   {path(5, 1), path(5, 0)},
+		"path of route":       {path(9, MaxDepth), path(9, MaxDepth+1)},
+		"no path of route":    {path(9, 1), path(9, 0)},
+		"stripe of subscribe": {branch(4, stripe.MaxShards-1, subscribe...), branch(4, stripe.MaxShards, subscribe...)},
+		"stripe of accept":    {branch(5, stripe.MaxShards-1, path(5, 1)[34:]...), branch(5, stripe.MaxShards, path(5, 1)[34:]...)},
+		"stripe of refuse":    {branch(6, stripe.MaxShards-1, 0, 0), branch(6, stripe.MaxShards, 0, 0)},
+		"stripe of leave":     {branch(7, stripe.MaxShards-1), branch(7, stripe.MaxShards)},
+		"stripe of drop":      {branch(8, stripe.MaxShards-1, 0, 0), branch(8, stripe.MaxShards, 0, 0)},
+		"stripe of route":     {branch(9, stripe.MaxShards-1, path(9, 1)[34:]...), branch(9, stripe.MaxShards, path(9, 1)[34:]...)},
+		"kind 0":              {branch(7, 0), branch(0, 0)},
+		"kind 10":             {branch(7, 0), branch(10, 0)},
+		"length":              {Encode(&Hello{Record: make([]byte, MaxMessage-3)}), append([]byte{1, 0x0f, 0xfe}, make([]byte, MaxMessage-2)...)},
+	} {
+		if _, err := Decode(pair[0]); err != nil {
+			t.Errorf("%s inside its bound: %v", what, err)
+		}
+		if m, err := Decode(pair[1]); !errors.Is(err, ErrMessage) {
+			t.Errorf("%s over its bound: %+v, %v", what, m, err)
+		}
+	}
+	if _, err := Decode(nil); !errors.Is(err, ErrMessage) {
+		t.Errorf("nothing: %v", err)
+	}
+}
+
+// A message that nobody would take is not written.
+func TestEncodePanicsOnTooLong(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a message of more than MaxMessage was written")
+		}
+	}()
+	Encode(&Hello{Record: make([]byte, MaxMessage)})
+}
+
+func TestReasonNames(t *testing.T) {
+	names := map[string]bool{}
+	for r := range reasonCount {
+		names[r.String()] = true
+	}
+	if len(names) != int(reasonCount) {
+		t.Errorf("%d names for %d reasons", len(names), reasonCount)
+	}
+}
+
+// What decodes is within the limits and encodes to what decodes the same; the
+// bytes may differ in unknown flags of Subscribe only.
+func FuzzDecode(f *testing.F) {
+	for _, m := range messages() {
+		f.Add(Encode(m))
+	}
+	f.Add([]byte{3})
+	f.Add(bytes.Repeat([]byte{0xff}, MaxMessage+1))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := Decode(b)
+		if err != nil {
+			if !errors.Is(err, ErrMessage) {
+				t.Fatal(err)
+			}
+			return
+		}
+		again := Encode(m)
+		if _, flags := m.(*Subscribe); !flags && !bytes.Equal(again, b) {
+			t.Fatalf("%T: %x is written as %x", m, b, again)
+		}
+		if back, err := Decode(again); err != nil || !reflect.DeepEqual(back, m) {
+			t.Fatalf("%v\n got %+v\nwant %+v", err, back, m)
+		}
+		if err := check(m); err != nil {
+			t.Fatalf("%+v is over a limit", m)
+		}
+	})
+}
+
+// The most that Decode allocates for any input: a count that no bytes stand
+// behind, and the most elements that bytes can stand behind.
+func TestDecodeAllocates(t *testing.T) {
+	inputs := [][]byte{
+		append([]byte{3}, bytes.Repeat([]byte{0xff}, MaxMessage-1)...),
+		append(append([]byte{3}, make([]byte, 34)...), append([]byte{0xff}, make([]byte, 2*0xff)...)...),
+		append(append([]byte{5}, make([]byte, 33)...), append([]byte{0xff}, make([]byte, 8*0xff)...)...),
+		append(append([]byte{8}, make([]byte, 34)...), append([]byte{0xff}, make([]byte, 2*0xff)...)...),
+	}
+	for _, m := range messages() {
+		inputs = append(inputs, Encode(m))
+	}
+	for _, b := range inputs {
+		const runs = 16
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range runs {
+			Decode(b)
+		}
+		runtime.ReadMemStats(&after)
+		if each := (after.TotalAlloc - before.TotalAlloc) / runs; each > 64<<10 {
+			t.Errorf("%d bytes of kind %d cost %d bytes of memory", len(b), b[0], each)
+		}
+	}
+}
