@@ -17,13 +17,15 @@ type Status struct {
 
 // StreamStatus is what it can tell of one stream.
 type StreamStatus struct {
-	Info     stripe.Info
-	Source   bool
-	Ended    bool // the last block is known
-	Head     uint64
-	Started  bool // at least one block is held
-	Live     int  // stripes fed by a live parent
-	Spare    int  // Live less k: how many parents may vanish unnoticed
+	Info    stripe.Info
+	Source  bool
+	Ended   bool // the last block is known
+	Head    uint64
+	Started bool // at least one block is held
+	Live    int  // stripes fed by a live parent
+	// Spare is how many parents may vanish unnoticed: Live less k for who plays.
+	// A relay that does not play can spare none: it is Live less the stripes wanted.
+	Spare    int
 	Stripes  []StripeStatus
 	Children int
 	Slots    int
@@ -57,10 +59,14 @@ func (s *stream) status(now time.Time, slots int) StreamStatus {
 		Head: s.window.head, Started: s.window.started, Window: s.window.bytes,
 		Children: s.forest.Children(), Slots: slots, Counters: s.stats,
 	}
+	wanted := 0
 	for i := range s.info.Layout.N() {
 		b := s.forest.Branch(now, i)
 		if b.Live {
 			st.Live++
+		}
+		if s.forest.Wants(i) {
+			wanted++
 		}
 		st.Stripes = append(st.Stripes, StripeStatus{
 			Stripe: i, Parent: b.Parent, Depth: b.Depth, Live: b.Live, Home: b.Home,
@@ -68,5 +74,8 @@ func (s *stream) status(now time.Time, slots int) StreamStatus {
 		})
 	}
 	st.Spare = st.Live - s.info.Layout.K
+	if !s.play && !s.source {
+		st.Spare = st.Live - wanted
+	}
 	return st
 }

@@ -20,6 +20,9 @@ import (
 	"github.com/stripecast/stripecast/stripe"
 )
 
+// maxJoin is how many hosts may be named to join a pool: four links' worth.
+const maxJoin = 4 * stripe.MaxHosts
+
 // node is what the flags of every participant have in common.
 type node struct {
 	listen, advertise, upload, http string
@@ -42,8 +45,8 @@ func (n *node) verbose(cmd *cobra.Command) bool {
 
 // start runs a participant and, if there is a pool to join, waits for it.
 func (n *node) start(c *console, logger *slog.Logger, cfg relay.Config, gossip bool) (*host.Host, error) {
-	if len(n.join) > stripe.MaxHosts {
-		n.join = n.join[:stripe.MaxHosts]
+	if len(n.join) > maxJoin {
+		return nil, fail(fmt.Errorf("%d hosts to join", len(n.join)), "name at most %d, in links and --join together", maxJoin)
 	}
 	for _, j := range n.join {
 		if _, port, err := net.SplitHostPort(j); err != nil || !isPort(port) {

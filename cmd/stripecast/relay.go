@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,6 +67,11 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 			return fail(err, "--allow takes stream IDs: what stands before @ in a link")
 		}
 		cfg.Allow = append(cfg.Allow, id)
+	}
+	for _, id := range cfg.Streams {
+		if len(cfg.Allow) > 0 && !slices.Contains(cfg.Allow, id) {
+			return fail(fmt.Errorf("the link's stream %s is not among those allowed", id.Short()), "add its ID to --allow, or leave out --allow")
+		}
 	}
 	h, err := f.start(c, c.logger(f.verbose(cmd)), cfg, true)
 	if err != nil {

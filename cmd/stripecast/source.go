@@ -75,7 +75,10 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	if err != nil {
 		return err
 	}
-	in, paced, err := openInput(c, input, f.loop)
+	in, paced, err := openInput(ctx, c, input, f.loop)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -104,16 +107,22 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 		c.say("warning: %s of upload do not carry this stream of %s once as %v; it needs %s (--upload)",
 			rate(upload), rate(float64(info.Rate)), info.Layout, rate(slot*float64(info.Layout.N())/0.85/0.875))
 	}
-	epoch, err := nextEpoch(where)
-	if err != nil {
-		return err
-	}
-	src.SetEpoch(epoch)
 	h, err := f.start(c, logger, relay.Config{Key: nodeKey(key), Upload: upload}, true)
 	if err != nil {
 		return err
 	}
 	defer h.Leave()
+	if err := f.reach(ctx, c, h); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	epoch, err := nextEpoch(where)
+	if err != nil {
+		return err
+	}
+	src.SetEpoch(epoch)
 	link := stripe.Link{ID: info.Stream, Hosts: []string{h.Advertised().String()}, Name: f.name}
 	web, err := f.serve(ctx, c, func(urls []string) any { return describe("source", h, nil, urls) })
 	if err != nil {
@@ -134,10 +143,10 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 }
 
 // openInput opens what to publish, and says whether it comes at its own pace.
-func openInput(c *console, input string, loop bool) (in io.Reader, paced bool, err error) {
+func openInput(ctx context.Context, c *console, input string, loop bool) (in io.Reader, paced bool, err error) {
 	file := c.in
 	if input != "-" {
-		if file, err = os.Open(input); err != nil {
+		if file, err = open(ctx, input); err != nil {
 			return nil, false, fail(err, "give a file that exists, or - for standard input")
 		}
 	}
@@ -166,6 +175,25 @@ func openInput(c *console, input string, loop bool) (in io.Reader, paced bool, e
 		return nil, false, fail(err, "--loop takes an MPEG-TS; make one with: ffmpeg -i FILE -c copy -f mpegts FILE.ts")
 	}
 	return looper, false, nil
+}
+
+// open opens a file; a named pipe waits for its writer, or until ctx ends.
+func open(ctx context.Context, path string) (*os.File, error) {
+	type result struct {
+		file *os.File
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		f, err := os.Open(path)
+		done <- result{f, err}
+	}()
+	select {
+	case r := <-done:
+		return r.file, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func explainInput(ctx context.Context, err error, input string) error {

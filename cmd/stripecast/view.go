@@ -25,6 +25,8 @@ import (
 const (
 	// flushPatience is how long a slow reader of -o has for the end of the stream.
 	flushPatience = 5 * time.Second
+	// endPatience is how long a player that we started may go on after the end.
+	endPatience = 10 * time.Second
 	// playerPatience is how long a player has to end when told to; then it is killed.
 	playerPatience = 2 * time.Second
 )
@@ -169,6 +171,8 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 	if err == nil && player.Stats().Ended {
 		v.say("the stream has ended")
 		v.drain(ctx)
+		// Some players show the last picture for ever.
+		defer time.AfterFunc(endPatience, cancel).Stop()
 	} else {
 		cancel()
 	}

@@ -318,8 +318,9 @@ func (g *guard) room(rec membership.Record, old *known) bool {
 		return false
 	}
 	ip, network := placeOf(rec)
-	if a := rec.Addrs[0].Addr(); a.IsLoopback() || slices.Contains(g.home, a) {
-		return true // another node on this machine
+	perIPMost, perNetworkMost := MaxPerIP, MaxPerNetwork
+	if slices.Contains(g.home, rec.Addrs[0].Addr()) {
+		perIPMost, perNetworkMost = MaxHere, MaxHere // other nodes on this machine
 	}
 	perIP, perNetwork := 0, 0
 	for _, k := range g.known {
@@ -334,7 +335,7 @@ func (g *guard) room(rec membership.Record, old *known) bool {
 			perNetwork++
 		}
 	}
-	return perIP < MaxPerIP && perNetwork < MaxPerNetwork
+	return perIP < perIPMost && perNetwork < perNetworkMost
 }
 
 // placeOf is what counts as the IP and the network of the first address.

@@ -22,11 +22,12 @@ const (
 	// dead. A newcomer over it is refused until somebody is forgotten.
 	MaxMembers = 2000
 	// MaxPerIP and MaxPerNetwork are how many of them may name one first address
-	// (IPv6: one /56) and one network (IPv4 /24, IPv6 /48), loopback exempt. The
-	// next one is refused. They also bound how many we dial at a third party
-	// whose address strangers put into their records.
+	// (IPv6: one /56) and one network (IPv4 /24, IPv6 /48), and MaxHere how many
+	// our own address. The next one is refused. They also bound how many we dial
+	// at a third party whose address strangers put into their records.
 	MaxPerIP      = 8
 	MaxPerNetwork = 64
+	MaxHere       = 256
 	// MaxPeers is for how many peers rates are kept. A new peer over it replaces
 	// one that was idle for PeerIdle; if there is none its messages are refused.
 	MaxPeers = 1024

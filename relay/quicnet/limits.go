@@ -98,6 +98,8 @@ const (
 )
 
 const (
+	// keepAlive is how often a silent connection is probed. One from which nothing
+	// has come for idleTimeout is closed.
 	keepAlive   = time.Second
 	idleTimeout = 8 * time.Second
 	// handshakeIdle is how long a handshake may be silent; it may take twice that.
