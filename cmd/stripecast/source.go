@@ -61,17 +61,7 @@ func newSource(c *console) *cobra.Command {
 
 func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) error {
 	ctx := cmd.Context()
-	layout, err := stripe.ParseLayout(f.layout)
-	if err != nil {
-		return fail(err, "give --layout as k+m with k of at least 1 and k+m of at most %d, as in 16+4", stripe.MaxShards)
-	}
-	if f.block < 10*time.Millisecond || f.block > stripe.MaxBlockTime {
-		return fail(fmt.Errorf("blocks of %v are too short or too long", f.block), "give --block from 10ms to %v", stripe.MaxBlockTime)
-	}
-	if !stripe.ValidName(f.name) {
-		return fail(fmt.Errorf("%q cannot be a name", f.name), "give --name of at most %d bytes, without control characters", stripe.MaxName)
-	}
-	upload, err := parseRate(f.upload)
+	layout, upload, err := f.check()
 	if err != nil {
 		return err
 	}
@@ -140,6 +130,22 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	}
 	close(stop)
 	return err
+}
+
+// check refuses flags that make no sense.
+func (f *sourceFlags) check() (layout stripe.Layout, upload float64, err error) {
+	layout, err = stripe.ParseLayout(f.layout)
+	if err != nil {
+		return layout, 0, fail(err, "give --layout as k+m with k of at least 1 and k+m of at most %d, as in 16+4", stripe.MaxShards)
+	}
+	if f.block < 10*time.Millisecond || f.block > stripe.MaxBlockTime {
+		return layout, 0, fail(fmt.Errorf("blocks of %v are too short or too long", f.block), "give --block from 10ms to %v", stripe.MaxBlockTime)
+	}
+	if !stripe.ValidName(f.name) {
+		return layout, 0, fail(fmt.Errorf("%q cannot be a name", f.name), "give --name of at most %d bytes, without control characters", stripe.MaxName)
+	}
+	upload, err = parseRate(f.upload)
+	return layout, upload, err
 }
 
 // openInput opens what to publish, and says whether it comes at its own pace.

@@ -509,7 +509,7 @@ func TestMembersAreBounded(t *testing.T) {
 		t.Errorf("%d nodes of one IPv6 /56", n-MaxPerNetwork)
 	}
 	for i := range MaxMembers {
-		if enter(epoch, 1000+i, fmt.Sprintf("127.0.0.1:%d", 1+i)) {
+		if enter(epoch, 1000+i, fmt.Sprintf("10.%d.%d.1:1", i/250, i%250)) {
 			n++
 		}
 	}
@@ -600,7 +600,7 @@ func TestLargestExchange(t *testing.T) {
 	var states []state
 	for i := range MaxNodes {
 		who := someone(1000 + i)
-		states = append(states, state{alive: alive{1, who.name, who.record(1, fmt.Sprintf("127.0.0.1:%d", 1+i)), versions}})
+		states = append(states, state{alive: alive{1, who.name, who.record(1, fmt.Sprintf("10.%d.%d.1:1", i/250, i%250)), versions}})
 	}
 	b := encodeExchange(true, states)
 	w := newWatch()

@@ -3,6 +3,7 @@ package ts
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -60,7 +61,8 @@ func NewLooper(clip []byte) (*Looper, error) {
 		return refuse("%v", err)
 	}
 	s.l.period = period
-	for pid, t := range s.tracks {
+	for _, pid := range slices.Sorted(maps.Keys(s.tracks)) {
+		t := s.tracks[pid]
 		s.l.turn[pid] = (t.lastCC + 1 - t.firstCC) & 0x0f
 	}
 	return s.l, nil

@@ -211,8 +211,8 @@ func (s *survey) period() (uint64, error) {
 // sane refuses a period that has nothing to do with the clip's own clock.
 func (s *survey) sane(period int64) (uint64, error) {
 	longest := int64(0)
-	for _, t := range s.tracks {
-		longest = max(longest, t.pcrSpan/ticksPerPTS)
+	for _, pid := range slices.Sorted(maps.Keys(s.tracks)) {
+		longest = max(longest, s.tracks[pid].pcrSpan/ticksPerPTS)
 	}
 	if period <= 0 || period > longest+10*90000 {
 		return 0, errors.New("its time stamps do not follow its clock")

@@ -35,15 +35,15 @@ type file struct {
 	ast   *ast.File
 }
 
-func (tr *tree) add(path_ string, src []byte) error {
-	parsed, err := parser.ParseFile(tr.fset, path_, src, parser.ParseComments|parser.SkipObjectResolution)
+func (tr *tree) add(name string, src []byte) error {
+	parsed, err := parser.ParseFile(tr.fset, name, src, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
 		return err
 	}
 	tr.files = append(tr.files, &file{
-		path:  path_,
-		dir:   path.Dir(path_),
-		test:  strings.HasSuffix(path_, "_test.go"),
+		path:  name,
+		dir:   path.Dir(name),
+		test:  strings.HasSuffix(name, "_test.go"),
 		lines: tr.fset.File(parsed.FileStart).LineCount(),
 		ast:   parsed,
 	})

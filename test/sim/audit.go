@@ -82,9 +82,6 @@ func (n *Node) repaired(from *Node, s int) {
 		if r.stripe != s || r.from == from || !from.alive || from.leaving {
 			return false
 		}
-		if n.w.debugRepair != nil {
-			n.w.debugRepair(n, r)
-		}
 		n.w.audit.repairs = append(n.w.audit.repairs, n.w.t-r.since)
 		return true
 	})
@@ -190,6 +187,7 @@ type Summary struct {
 	Behind     int    // viewers whose last block is older than delay and a second
 	Silent     int    // viewers that never played
 	Still      time.Duration
+	Lag        time.Duration // from publishing to play, at the most
 	Starving   int
 	Orphans    int
 	Deepest    int
@@ -255,6 +253,7 @@ func (w *World) sumViewer(s *Summary, n *Node) {
 		s.Skipped += stats.Skipped - p.early
 		s.Early += p.early
 		s.Still = max(s.Still, p.still)
+		s.Lag = max(s.Lag, p.lag)
 		s.FirstPlay = append(s.FirstPlay, n.Figures.FirstPlay-n.Figures.Joined)
 	}
 	if n.Figures.FirstAccess > 0 {
@@ -303,8 +302,8 @@ func Quantile(sorted []time.Duration, q float64) time.Duration {
 // String is the summary for people.
 func (s Summary) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "viewers %d: played %d, skipped %d (and %d at the start), behind %d, silent %d, still ≤ %v, starving %d, blind %d\n",
-		s.Viewers, s.Played, s.Skipped, s.Early, s.Behind, s.Silent, s.Still, s.Starving, s.Blind)
+	fmt.Fprintf(&b, "viewers %d: played %d, skipped %d (and %d at the start), behind %d, silent %d, still ≤ %v, lag ≤ %v, starving %d, blind %d\n",
+		s.Viewers, s.Played, s.Skipped, s.Early, s.Behind, s.Silent, s.Still, s.Lag, s.Starving, s.Blind)
 	fmt.Fprintf(&b, "source: %.1f shards a block, ≤ %d; depth ≤ %d (at the end %d), loops %d, over slots %d, crowded %d, orphans %d\n",
 		s.Egress, s.EgressMax, s.Deepest, s.Depth, s.Loops, s.Over, s.Crowded, s.Orphans)
 	fmt.Fprintf(&b, "repairs %d: p50 %v, p99 %v, max %v, never %d\n", len(s.Repairs),

@@ -52,12 +52,9 @@ type Figures struct {
 	Forwards     int // shards sent
 	Messages     int // control messages sent
 	MessageBytes int
-	Dials        int
 	Hangups      int
-	Adverts      int
 	Spins        int // wakes that left a deadline which had passed
 	Joined       time.Duration
-	FirstShard   time.Duration
 	FirstAccess  time.Duration // when the first random access block was rebuilt
 	FirstPlay    time.Duration
 }
@@ -253,21 +250,12 @@ func (n *Node) receive(a act) {
 			return
 		}
 		n.w.noteBytes(a.bytes)
-		if w.debugSay != nil {
-			w.debugSay(a.from, n, m, true)
-		}
 		n.handle(relay.Heard{Peer: a.from.id, Msg: m})
 	case actShard:
 		if !a.c.open[a.c.side(n)] || w.t-a.sent > lateAfter {
 			return
 		}
 		w.note(a.shard.Number<<6 | uint64(a.shard.Index))
-		if n.Figures.FirstShard == 0 {
-			n.Figures.FirstShard = w.t
-		}
-		if w.debugShard != nil {
-			w.debugShard(n, a.from, a.shard.Number, a.shard.Index)
-		}
 		n.repaired(a.from, a.shard.Index)
 		n.handle(relay.Arrived{Peer: a.from.id, Shard: a.shard.Encoded()})
 	default:
@@ -286,9 +274,6 @@ func (n *Node) do(o relay.Output) {
 				n.Figures.Messages++
 				n.Figures.MessageBytes += len(b)
 				w.audit.message(o.Msg)
-				if w.debugSay != nil {
-					w.debugSay(n, to, o.Msg, false)
-				}
 				w.sendMessage(c, n, b)
 			}
 		}
@@ -302,10 +287,6 @@ func (n *Node) do(o relay.Output) {
 			w.after(w.WorkTime, n, actLate{done})
 		}
 	case relay.Dial:
-		n.Figures.Dials++
-		if w.debugSay != nil {
-			w.debugSay(n, w.byID[o.Peer], nil, false)
-		}
 		if to := w.byID[o.Peer]; to != nil && len(o.Addrs) > 0 {
 			w.dial(n, to)
 		}
@@ -321,7 +302,6 @@ func (n *Node) do(o relay.Output) {
 			w.hangup(c, n)
 		}
 	case relay.Advertise:
-		n.Figures.Adverts++
 		if n.cfg.Gossips {
 			w.gossip(n, o.Record)
 		}

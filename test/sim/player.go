@@ -21,13 +21,9 @@ type player struct {
 	next    uint64 // expected next
 	last    time.Duration
 	ended   bool
-	skips   []playout.Skip
 	early   uint64        // blocks skipped in the first startTime of playing
 	still   time.Duration // the longest time between two plays
 	lag     time.Duration // the longest time from publishing to play
-	live    time.Duration // the same, of the last block
-	parity  int
-	epochs  int
 	resumed time.Duration // when the first block of the epoch played
 }
 
@@ -70,14 +66,10 @@ func (p *player) handle(in playout.Input) {
 			p.play(o)
 		case playout.Skip:
 			p.skip(o)
-			if w.debugSkip != nil {
-				w.debugSkip(p.n, o.From)
-			}
 			p.next = o.To + 1
 			w.note(o.From)
 			w.note(o.To)
 		case playout.Epoch:
-			p.epochs++
 		case playout.Ended:
 			p.ended = true
 		default:
@@ -100,7 +92,6 @@ func (p *player) handle(in playout.Input) {
 const startTime = 2 * time.Second
 
 func (p *player) skip(o playout.Skip) {
-	p.skips = append(p.skips, o)
 	if p.n.w.t-p.resumed < startTime {
 		p.early += o.To - o.From + 1
 	}
@@ -136,6 +127,5 @@ func (p *player) play(o playout.Play) {
 		p.still = max(p.still, w.t-p.last)
 	}
 	p.epoch, p.next, p.last = o.Header.Epoch, o.Header.Number+1, w.t
-	p.live = w.t - m.at
-	p.lag = max(p.lag, p.live)
+	p.lag = max(p.lag, w.t-m.at)
 }

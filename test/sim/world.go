@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
-	"github.com/stripecast/stripecast/overlay"
 	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/stripe"
 )
@@ -59,11 +58,6 @@ type World struct {
 	rnd    *rand.Rand
 	source *Source
 	audit  audit
-
-	debugShard  func(n, from *Node, number uint64, index int)
-	debugSkip   func(n *Node, number uint64)
-	debugRepair func(n *Node, r repair)
-	debugSay    func(from, to *Node, m overlay.Message, heard bool)
 
 	trace  uint64
 	events uint64
