@@ -27,7 +27,6 @@ const maxJoin = 4 * stripe.MaxHosts
 type node struct {
 	listen, advertise, upload, http string
 	join                            []string
-	httpDefault                     bool
 }
 
 func (n *node) flags(f *pflag.FlagSet, listen, upload, http string) {
@@ -104,8 +103,8 @@ type web struct {
 }
 
 // serve starts the HTTP server of a participant that does not play.
-func (n *node) serve(ctx context.Context, c *console, status func(urls []string) any) (*web, error) {
-	return serveHTTP(n.http, n.httpDefault, "", nil, status)
+func (n *node) serve(status func(urls []string) any) (*web, error) {
+	return serveHTTP(n.http, false, "", nil, status)
 }
 
 func serveHTTP(addr string, fallback bool, name string, stream *httpd.Broadcaster, status func(urls []string) any) (*web, error) {

@@ -84,7 +84,7 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 		}
 		return err
 	}
-	web, err := f.serve(ctx, c, func(urls []string) any { return describe("relay", h, nil, urls) })
+	web, err := f.serve(func(urls []string) any { return describe("relay", h, nil, urls) })
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	}
 	src.SetEpoch(epoch)
 	link := stripe.Link{ID: info.Stream, Hosts: []string{h.Advertised().String()}, Name: f.name}
-	web, err := f.serve(ctx, c, func(urls []string) any { return describe("source", h, nil, urls) })
+	web, err := f.serve(func(urls []string) any { return describe("source", h, nil, urls) })
 	if err != nil {
 		return err
 	}

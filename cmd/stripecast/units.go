@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -35,5 +34,3 @@ func rate(bps float64) string {
 		return fmt.Sprintf("%.0f kbit/s", bps/1e3)
 	}
 }
-
-var errUpload = errors.New("the upload is too small")

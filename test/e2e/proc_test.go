@@ -297,7 +297,12 @@ func load() string {
 	if err != nil {
 		return "load unknown"
 	}
-	return "load " + strings.Join(strings.Fields(string(b))[:3], " ")
+	says := "load " + strings.Join(strings.Fields(string(b))[:3], " ")
+	// The share of time in which something that could run had to wait.
+	if b, err := os.ReadFile("/proc/pressure/cpu"); err == nil {
+		says += ", CPU pressure " + strings.Fields(string(b))[1]
+	}
+	return says
 }
 
 func atoi(t testing.TB, s string) uint32 {

@@ -56,11 +56,8 @@ func TestSteady(t *testing.T) {
 	w := New(DefaultConfig(1))
 	w.AddSource(20 * mbit)
 	crowd(w, 12, 20, 5*mbit, 1.5*mbit)
-	t0 := time.Now()
 	w.Run(60 * time.Second)
 	s := innocent(t, w)
-	h, n := w.Trace()
-	t.Logf("wall %v, trace %x, events %d, procs %d", time.Since(t0), h, n, runtime.GOMAXPROCS(0))
 	flawless(t, s)
 	if limit := 1.1 * 2 * float64(w.Layout.N()); s.Egress > limit {
 		t.Errorf("the source sends %.1f shards a block, want ≤ %.1f", s.Egress, limit)
@@ -270,26 +267,91 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// TestHundred: more than a hundred participants, twice, are one and the same run.
+// hundred is a world of more than a hundred participants.
+func hundred(d time.Duration) *World {
+	w := New(DefaultConfig(10))
+	w.AddSource(20 * mbit)
+	crowd(w, 30, 80, 8*mbit, 1.5*mbit)
+	w.Run(d)
+	return w
+}
+
+// TestHundred: more than a hundred participants watch a minute.
 func TestHundred(t *testing.T) {
-	run := func(d time.Duration) *World {
-		w := New(DefaultConfig(10))
-		w.AddSource(20 * mbit)
-		crowd(w, 30, 80, 8*mbit, 1.5*mbit)
-		w.Run(d)
-		return w
+	if testing.Short() {
+		t.Skip("takes a minute")
 	}
 	began := time.Now()
-	w := run(60 * time.Second)
+	w := hundred(time.Minute)
 	s := innocent(t, w)
-	_, events := w.Trace()
-	t.Logf("%d nodes, %d events, %v of wall time", len(w.nodes), events, time.Since(began))
+	hash, events := w.Trace()
+	wall := time.Since(began)
+	t.Logf("%d nodes, %d events, trace %x, %v of wall time", len(w.nodes), events, hash, wall)
 	flawless(t, s)
-	a, na := run(6 * time.Second).Trace()
-	b, nb := run(6 * time.Second).Trace()
+	if limit := 1.1 * overlay.Roots * float64(w.Layout.N()); s.Egress > limit {
+		t.Errorf("the source sends %.1f shards a block, want ≤ %.1f", s.Egress, limit)
+	}
+}
+
+// TestOneSeedOneRun: the same seed is the same run, on any number of processors,
+// and another seed is another.
+func TestOneSeedOneRun(t *testing.T) {
+	a, na := hundred(5 * time.Second).Trace()
+	procs := runtime.GOMAXPROCS(1)
+	b, nb := hundred(5 * time.Second).Trace()
+	runtime.GOMAXPROCS(procs)
 	if a != b || na != nb {
 		t.Errorf("one seed, two runs: %x of %d events and %x of %d", a, na, b, nb)
 	}
+	c, _ := storm(1000, t.Logf).Trace()
+	d, _ := storm(1000, t.Logf).Trace()
+	e, _ := storm(1001, t.Logf).Trace()
+	if c != d || c == e {
+		t.Errorf("storms: %x, again %x, and another %x", c, d, e)
+	}
+}
+
+// TestAuditor: who accuses must be able to.
+func TestAuditor(t *testing.T) {
+	t.Run("a wrong byte", func(t *testing.T) {
+		w := New(DefaultConfig(11))
+		w.AddSource(20 * mbit)
+		crowd(w, 0, 2, 0, 0)
+		w.Run(6 * time.Second)
+		w.source.truth[blockID{1, w.source.next - 1}].data[5] ^= 1
+		w.Run(2 * time.Second)
+		if len(w.Accusations()) == 0 {
+			t.Error("nobody noticed")
+		}
+	})
+	t.Run("a viewer that is cut off", func(t *testing.T) {
+		w := New(DefaultConfig(11))
+		w.AddSource(20 * mbit)
+		crowd(w, 3, 2, 20*mbit, 0)
+		w.Run(6 * time.Second)
+		victim := w.pick("viewer")
+		for _, n := range w.nodes {
+			if n != victim {
+				w.Wall(n, victim)
+			}
+		}
+		w.Run(6 * time.Second)
+		if s := w.Sum(0); s.Behind != 1 || s.Starving == 0 {
+			t.Errorf("behind %d, starving %d", s.Behind, s.Starving)
+		}
+	})
+	t.Run("a relay that nobody can replace", func(t *testing.T) {
+		w := New(DefaultConfig(11))
+		w.AddSource(20 * mbit)
+		crowd(w, 1, 2, 20*mbit, 0)
+		w.Run(6 * time.Second)
+		w.Crash(w.pick("relay"))
+		w.Crash(w.source.Node)
+		w.Run(6 * time.Second)
+		if s := w.Sum(0); s.Unrepaired == 0 {
+			t.Errorf("%+v", s)
+		}
+	})
 }
 
 // pick draws a living node whose name begins like that, or nil.
