@@ -332,6 +332,7 @@ func (f *Forest) Step(now time.Time) {
 		} else {
 			f.reconsiderHomes(now)
 			f.tidy(now)
+			f.warm(now)
 		}
 	}
 	for _, b := range f.branches {

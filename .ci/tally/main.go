@@ -68,6 +68,9 @@ func (t *tally) add(e event) {
 
 func (t *tally) end(e event) {
 	said := t.said[[2]string{e.Package, e.Test}]
+	if e.Test == "" && e.Action == "skip" {
+		return // it has no tests
+	}
 	if e.Test == "" {
 		fmt.Printf("%-4s %7.1f s  %s\n", e.Action, e.Elapsed, e.Package)
 		if e.Action == "fail" {

@@ -97,7 +97,8 @@ func mistakes(p places) []mistake {
 		{name: "block too short", args: source(p.clip, "--block", "1ms"), code: 1, says: "1ms", hint: "10ms to 500ms"},
 		{name: "block too long", args: source(p.clip, "--block", "2s"), code: 1, says: "2s", hint: "10ms to 500ms"},
 		{name: "block of words", args: source(p.clip, "--block", "long"), code: 2, says: "block", hint: "source --help"},
-		{name: "name too long", args: source(p.clip, "--name", strings.Repeat("x", 300)), code: 1, says: "300 bytes", hint: "at most"},
+		{name: "name too long", args: source(p.clip, "--name", strings.Repeat("x", 300)), code: 1, says: "cannot be a name", hint: "at most"},
+		{name: "name of two lines", args: source(p.clip, "--name", "a\nb"), code: 1, says: "cannot be a name", hint: "control characters"},
 		{name: "upload of words", args: source(p.clip, "--upload", "fast"), code: 1, says: `"fast" is no rate`, hint: "20M"},
 		{name: "two inputs", args: source(p.clip, p.clip), code: 2, says: "arg", hint: "help"},
 		{name: "key is garbage", args: []string{"source", p.clip, "--key", p.garbage}, code: 1, says: "no Ed25519 key", hint: "key new"},
@@ -107,6 +108,7 @@ func mistakes(p places) []mistake {
 		{name: "source: HTTP address of words", args: []string{"source", p.clip, "--key", p.dir + "/c.key", anyUDP, "--http", "here"}, code: 1, says: "here", hint: "--http"},
 		{name: "source: cannot be reached there", args: source(p.clip, "--advertise", "0.0.0.0:70"), code: 1, says: "advertise", hint: "--advertise"},
 		{name: "source: listens nowhere", args: []string{"source", p.clip, "--key", p.dir + "/d.key", anyHTTP, "--listen", "nowhere"}, code: 1, says: "listen", hint: "--listen"},
+		{name: "source: unreachable pool", args: []string{"source", p.clip, "--key", p.dir + "/e.key", anyUDP, anyHTTP, "--join", p.dead}, code: 1, says: "no host of the pool answers", hint: "UDP port", slow: true},
 		{name: "source: joins without a port", args: source(p.clip, "--join", "example.org"), code: 1, says: "host:port", hint: "--join"},
 
 		{name: "relay without a pool", args: relay(), code: 2, says: "no pool", hint: "--new-pool"},

@@ -187,7 +187,7 @@ type Summary struct {
 	Behind     int    // viewers whose last block is older than delay and a second
 	Silent     int    // viewers that never played
 	Still      time.Duration
-	Lag        time.Duration // from publishing to play, at the most
+	Lag        time.Duration // from publishing to play, at the end, at the most
 	Starving   int
 	Orphans    int
 	Deepest    int

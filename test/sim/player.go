@@ -23,7 +23,7 @@ type player struct {
 	ended   bool
 	early   uint64        // blocks skipped in the first startTime of playing
 	still   time.Duration // the longest time between two plays
-	lag     time.Duration // the longest time from publishing to play
+	lag     time.Duration // from publishing the last block to its play
 	resumed time.Duration // when the first block of the epoch played
 }
 
@@ -127,5 +127,5 @@ func (p *player) play(o playout.Play) {
 		p.still = max(p.still, w.t-p.last)
 	}
 	p.epoch, p.next, p.last = o.Header.Epoch, o.Header.Number+1, w.t
-	p.lag = max(p.lag, w.t-m.at)
+	p.lag = w.t - m.at
 }

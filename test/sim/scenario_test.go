@@ -296,9 +296,9 @@ func TestHundred(t *testing.T) {
 // TestOneSeedOneRun: the same seed is the same run, on any number of processors,
 // and another seed is another.
 func TestOneSeedOneRun(t *testing.T) {
-	a, na := hundred(5 * time.Second).Trace()
+	a, na := hundred(3 * time.Second).Trace()
 	procs := runtime.GOMAXPROCS(1)
-	b, nb := hundred(5 * time.Second).Trace()
+	b, nb := hundred(3 * time.Second).Trace()
 	runtime.GOMAXPROCS(procs)
 	if a != b || na != nb {
 		t.Errorf("one seed, two runs: %x of %d events and %x of %d", a, na, b, nb)
