@@ -43,7 +43,7 @@ func (f *Forest) refusal(b *branch, from membership.NodeID, m *Subscribe) (Reaso
 		return NotHere, true
 	case from == b.parent || slices.Contains(b.path, from.Short()):
 		return Loop, true
-	case !f.cfg.Source && b.parent.IsZero():
+	case !f.cfg.Source && b.parent.IsZero() && !f.ended:
 		return NotReady, true
 	case len(b.path) >= MaxDepth:
 		return TooDeep, true

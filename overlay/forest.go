@@ -72,6 +72,7 @@ type Forest struct {
 	dropHome time.Time // no home stripe is given up before
 	leaving  bool
 	ended    bool
+	final    uint64 // the last block, if ended
 	out      []Output
 }
 
@@ -260,10 +261,25 @@ func (f *Forest) Got(now time.Time, s int, number uint64) {
 	if b.last < f.head {
 		b.late = now
 	}
+	f.leaveEnded(b)
 }
 
-// End says that the last block of the epoch is known: silence is no fault now.
-func (f *Forest) End() { f.ended = true }
+// End says that number is the last block of the epoch: silence is no fault now,
+// and a stripe on which it came needs no parent any more.
+func (f *Forest) End(number uint64) {
+	f.ended, f.final = true, number
+	for _, b := range f.branches {
+		f.leaveEnded(b)
+	}
+}
+
+func (f *Forest) leaveEnded(b *branch) {
+	if f.ended && b.got && b.last >= f.final && !b.parent.IsZero() {
+		path := b.path
+		f.leaveParent(b)
+		b.path = path // for those who come late
+	}
+}
 
 // Starved reports whether nothing has come on any stripe for long.
 func (f *Forest) Starved(now time.Time) bool {

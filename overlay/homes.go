@@ -82,8 +82,11 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 		return // every home stripe of ours has nobody but us
 	}
 	rare := f.scarcest(per)
-	move := rare != nil && have <= want && f.betterThere(per, surplus, rare, have)
-	if !move && (have <= want || per[surplus.stripe].free < len(surplus.children)) {
+	// Nothing is given up for a relay more or less: only when there would be
+	// enough even without a quarter of the pool.
+	most := f.homesWanted(max(1, relays*3/4))
+	move := rare != nil && have <= most && f.betterThere(per, surplus, rare, have)
+	if !move && (have <= most || per[surplus.stripe].free < len(surplus.children)) {
 		return
 	}
 	f.dropHome = now.Add(2*time.Second + time.Duration(f.rnd.Int64N(int64(3*time.Second))))

@@ -11,7 +11,7 @@ import (
 type Status struct {
 	Node    membership.NodeID
 	Peers   int // connected
-	Known   int // records in the book: relays known
+	Known   int // relays known: records in the book that nobody doubts
 	Streams []StreamStatus
 }
 
@@ -46,7 +46,12 @@ type StripeStatus struct {
 
 // Status tells how things stand.
 func (c *Core) Status(now time.Time) Status {
-	st := Status{Node: c.self, Peers: len(c.peers), Known: len(c.book.All())}
+	st := Status{Node: c.self, Peers: len(c.peers)}
+	for _, e := range c.book.All() {
+		if !e.Doubted {
+			st.Known++
+		}
+	}
 	for _, s := range c.streams {
 		st.Streams = append(st.Streams, s.status(now, c.slots(s.info)))
 	}

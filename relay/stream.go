@@ -315,7 +315,7 @@ func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, f
 	}
 	s.passOn(now, shard, &c.out)
 	if b.Has(stripe.End) {
-		s.end(now)
+		s.end(now, b.Number)
 	}
 	if s.play && b.rebuild == notRebuilt && b.count() >= s.info.Layout.K {
 		b.rebuild = rebuilding
@@ -324,10 +324,10 @@ func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, f
 }
 
 // end marks a stream whose last block is known: silence is no fault from now on.
-func (s *stream) end(now time.Time) {
+func (s *stream) end(now time.Time, number uint64) {
 	if s.goneAt.IsZero() {
 		s.goneAt = now.Add(lingering)
-		s.forest.End()
+		s.forest.End(number)
 	}
 }
 

@@ -436,6 +436,8 @@ func TestEnd(t *testing.T) {
 	if !r.core.Status(r.now).Streams[0].Ended {
 		t.Fatal("not ended")
 	}
+	r.up("other") // who could be asked for what is newer
+	r.say("other", r.unsolicited("other", 0)[0])
 	r.took()
 	r.pass(10 * time.Second)
 	for _, s := range take[Say](r) {
@@ -561,6 +563,11 @@ func TestSourceCannotBeFed(t *testing.T) {
 	r.core = New(r.now, Config{Key: testKey("source"), Addrs: r.core.cfg.Addrs, Upload: 10e6, Gossips: true}, rand.New(rand.NewPCG(1, 1)))
 	r.in(Announce{Info: r.info.Sign(r.key)})
 	r.up("liar")
+	r.up("child")
+	r.say("child", &overlay.Subscribe{Stream: r.id, Fresh: true, LastResort: true})
+	if !r.core.stream(r.id).forest.Wants(0) {
+		t.Fatal("nobody wants stripe 0: this shows nothing")
+	}
 	r.took()
 	r.arrive("liar", r.block(5)...)
 	for _, m := range r.unsolicited("liar", 0) {
