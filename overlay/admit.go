@@ -35,7 +35,7 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 }
 
 func (f *Forest) refusal(b *branch, from membership.NodeID, m *Subscribe) (Reason, bool) {
-	already := slices.ContainsFunc(b.children, func(c child) bool { return c.id == from })
+	i := slices.IndexFunc(b.children, func(c child) bool { return c.id == from })
 	switch {
 	case f.leaving:
 		return Leaving, true
@@ -49,8 +49,10 @@ func (f *Forest) refusal(b *branch, from membership.NodeID, m *Subscribe) (Reaso
 		return TooDeep, true
 	case m.IfNewer && (!b.got || b.last < m.From):
 		return Nothing, true
-	case already:
+	case i >= 0 && (b.children[i].evict.IsZero() || f.room()):
 		return 0, false
+	case i >= 0:
+		return Full, true // it was asked to go
 	case !f.room() && !(m.Interior && f.going < f.overlap() && f.leaf(b) != nil):
 		return Full, true
 	case f.cfg.Source && !m.LastResort && !(m.Interior && f.roots(b) < Roots):

@@ -26,7 +26,8 @@ func (s *stream) feed(now time.Time, o overlay.Feed) {
 	for i := range s.feeds[o.Stripe] {
 		if old := &s.feeds[o.Stripe][i]; old.child == o.Child {
 			if old.catching() {
-				f.live = min(f.live, old.live) // asking again sends nothing twice
+				// Asking again sends nothing twice, and nothing sooner.
+				f.next, f.live, f.due = max(f.next, old.next), min(f.live, old.live), old.due
 			}
 			f.fresh, f.until = true, now.Add(resumeSpan)
 			*old = f

@@ -94,6 +94,9 @@ func (c *Core) takeInfo(now time.Time, raw []byte, own bool) bool {
 		}
 		return true
 	}
+	if s.source && !own {
+		return true // what we publish nobody tells us
+	}
 	if info.Epoch < s.info.Epoch || info.Epoch == s.info.Epoch && info.Seq <= s.info.Seq {
 		return true
 	}
@@ -212,6 +215,9 @@ func (c *Core) arrived(now time.Time, in Arrived) {
 		return
 	case b.have&bit != 0:
 		s.stats.Twice++
+		if s.forest.Feeds(in.Peer, shard.Index) && bytes.Equal(in.Shard, b.shards[shard.Index].Encoded()) {
+			s.forest.Got(now, shard.Index, shard.Number) // we made it ourselves meanwhile: it is not late for that
+		}
 		return
 	case b.asked&bit != 0 && b.proof != nil:
 		// The one under check may turn out forged: this one waits for it.

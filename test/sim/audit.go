@@ -125,38 +125,43 @@ func (a *audit) repairsOf(n *Node, st *relay.StreamStatus) {
 // ancestors follows the parents of every stripe of a node.
 func (a *audit) ancestors(w *World, n *Node, st *relay.StreamStatus, status []*relay.StreamStatus) {
 	stands := make([]int, len(w.nodes))
-	for s := range st.Stripes {
-		if !st.Stripes[s].Wanted {
+	for s, branch := range st.Stripes {
+		if !branch.Wanted {
 			continue
 		}
-		if st.Stripes[s].Parent.IsZero() {
+		if branch.Parent.IsZero() {
 			a.orphans++
 		}
-		at, depth := n, 0
-		for {
-			cur := status[at.index]
-			if cur == nil || cur.Source || s >= len(cur.Stripes) || cur.Stripes[s].Parent.IsZero() {
-				break
-			}
-			at = w.byID[cur.Stripes[s].Parent]
-			if depth++; depth > len(w.nodes) {
-				break
-			}
-			if at == n {
-				depth = len(w.nodes) + 1
-				break
-			}
+		above, loop := w.above(n, s, status)
+		a.loop(w, n, s, loop)
+		if loop {
+			continue
+		}
+		a.depth, a.deepest = max(a.depth, len(above)), max(a.deepest, len(above))
+		for _, at := range above {
 			if at != w.source.Node {
 				stands[at.index]++
 			}
 		}
-		a.loop(w, n, s, depth > len(w.nodes))
-		if depth <= len(w.nodes) {
-			a.depth, a.deepest = max(a.depth, depth), max(a.deepest, depth)
-		}
 	}
 	if n.cfg.Play && slices.Max(stands) > max(1, w.Layout.M) {
 		a.crowded++
+	}
+}
+
+// above is a node's ancestors in a stripe, nearest first, as far as they have
+// parents; loop reports that they have no end.
+func (w *World) above(n *Node, s int, status []*relay.StreamStatus) (above []*Node, loop bool) {
+	for at := n; ; {
+		cur := status[at.index]
+		if cur == nil || cur.Source || s >= len(cur.Stripes) || cur.Stripes[s].Parent.IsZero() {
+			return above, false
+		}
+		at = w.byID[cur.Stripes[s].Parent]
+		if at == n || len(above) > len(w.nodes) {
+			return above, true
+		}
+		above = append(above, at)
 	}
 }
 
