@@ -359,7 +359,7 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 	if !b.late.IsZero() {
 		b.late = now
 	}
-	f.setPath(b, path)
+	f.setPath(now, b, path)
 }
 
 func (f *Forest) refused(now time.Time, b *branch, from membership.NodeID, m *Refuse) {
@@ -410,19 +410,19 @@ func (f *Forest) rerouted(now time.Time, b *branch, from membership.NodeID, path
 		f.seek(now, b, false)
 		return
 	}
-	f.setPath(b, path)
+	f.setPath(now, b, path)
 }
 
-func (f *Forest) setPath(b *branch, path []membership.ShortID) {
+func (f *Forest) setPath(now time.Time, b *branch, path []membership.ShortID) {
 	if slices.Equal(b.path, path) {
 		return
 	}
 	b.path = slices.Clone(path)
-	for _, c := range b.children {
-		if len(path) < MaxDepth {
+	for i := range b.children {
+		if c := &b.children[i]; len(path) < MaxDepth {
 			f.send(c.id, &Route{Stream: f.cfg.Info.Stream, Stripe: b.stripe, Path: f.pathThrough(b)})
 		} else {
-			f.send(c.id, &Drop{Stream: f.cfg.Info.Stream, Stripe: b.stripe, Reason: TooDeep})
+			f.dismiss(now, b, c, TooDeep)
 		}
 	}
 }

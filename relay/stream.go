@@ -234,15 +234,16 @@ func (c *Core) check(now time.Time, s *stream, b *block, p *peer, shard *stripe.
 		b.wait(Arrived{Peer: p.id, Shard: shard.Encoded()})
 		return
 	}
-	if b.proof == nil {
+	// A shard that does not come with what was proved costs a signature check.
+	if agrees := b.proof != nil && b.proof.Header == shard.Header && b.proof.Sig == shard.Sig; !agrees {
 		if !p.checks.take(now) {
 			s.stats.Unchecked++
-			if len(b.waiting) == 0 {
+			if b.proof == nil && len(b.waiting) == 0 {
 				s.window.forget(b)
 			}
 			return
 		}
-		b.checking = true
+		b.checking = b.proof == nil
 		s.stats.Signature++
 	}
 	b.asked |= 1 << shard.Index

@@ -90,6 +90,7 @@ type Source struct {
 	pacer     ts.Pacer
 	meter     ts.RateMeter
 	number    uint64
+	media     uint64 // when the last block ended, in 1/90000 s
 	announced time.Time
 }
 
@@ -210,7 +211,7 @@ func (s *Source) Run(ctx context.Context, to Publisher) error {
 	s.info.Root = to.ID()
 	s.announce(to)
 	err = s.pump(ctx, to)
-	s.publish(to, ts.Cut{MediaTime: 0}, stripe.End)
+	s.publish(to, ts.Cut{MediaTime: s.media}, stripe.End)
 	return err
 }
 
@@ -278,6 +279,7 @@ func (s *Source) publish(to Publisher, c ts.Cut, flags stripe.Flags) {
 		Flags: flags, SourceTime: s.now().UnixMilli(), MediaTime: c.MediaTime,
 	}, shards))
 	s.number++
+	s.media = c.MediaTime + uint64(c.Span*90/time.Millisecond)
 }
 
 // now is the wall clock at the start, moved on by the monotonic clock, so that

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,14 +74,18 @@ func newPlaces(t *testing.T) places {
 	return p
 }
 
+// linkHint is what a bad link is answered with.
+const linkHint = "stripecast://ID@host:port/name"
+
 func mistakes(p places) []mistake {
+	return slices.Concat(sourceMistakes(p), relayMistakes(p), viewMistakes(p), otherMistakes(p))
+}
+
+func sourceMistakes(p places) []mistake {
 	newKey := filepath.Join(p.dir, "new.key")
 	source := func(args ...string) []string {
 		return append([]string{"source", anyUDP, anyHTTP, "--key", newKey}, args...)
 	}
-	view := func(args ...string) []string { return append([]string{"view", anyUDP, anyHTTP}, args...) }
-	relay := func(args ...string) []string { return append([]string{"relay", anyUDP, anyHTTP}, args...) }
-	const linkHint = "stripecast://ID@host:port/name"
 	return []mistake{
 		{name: "no such input", args: source(p.dir + "/nothing.ts"), code: 1, says: "no such file", hint: "file that exists"},
 		{name: "input is a directory", args: source(p.dir), code: 1, says: "is a directory", hint: "give a file"},
@@ -110,7 +115,12 @@ func mistakes(p places) []mistake {
 		{name: "source: listens nowhere", args: []string{"source", p.clip, "--key", p.dir + "/d.key", anyHTTP, "--listen", "nowhere"}, code: 1, says: "listen", hint: "--listen"},
 		{name: "source: unreachable pool", args: []string{"source", p.clip, "--key", p.dir + "/e.key", anyUDP, anyHTTP, "--join", p.dead}, code: 1, says: "no host of the pool answers", hint: "UDP port", slow: true},
 		{name: "source: joins without a port", args: source(p.clip, "--join", "example.org"), code: 1, says: "host:port", hint: "--join"},
+	}
+}
 
+func relayMistakes(p places) []mistake {
+	relay := func(args ...string) []string { return append([]string{"relay", anyUDP, anyHTTP}, args...) }
+	return []mistake{
 		{name: "relay without a pool", args: relay(), code: 2, says: "no pool", hint: "--new-pool"},
 		{name: "relay: bad link", args: relay("http://example.org"), code: 1, says: "bad link", hint: linkHint},
 		{name: "relay: five links", args: relay(p.link, p.link, p.link, p.link, p.link), code: 1, says: "5 links", hint: "at most 4"},
@@ -120,7 +130,12 @@ func mistakes(p places) []mistake {
 		{name: "relay: HTTP port taken", args: []string{"relay", "--new-pool", anyUDP, "--http", p.tcp}, code: 1, says: "in use", hint: "--http"},
 		{name: "relay: negative upload", args: relay("--new-pool", "--upload=-1M"), code: 1, says: "no rate", hint: "20M"},
 		{name: "relay: unreachable pool", args: relay("--join", p.dead), code: 1, says: "no host of the pool answers", hint: "UDP port", slow: true},
+	}
+}
 
+func viewMistakes(p places) []mistake {
+	view := func(args ...string) []string { return append([]string{"view", anyUDP, anyHTTP}, args...) }
+	return []mistake{
 		{name: "view without a link", args: view(), code: 2, says: "arg", hint: "help"},
 		{name: "view: no link", args: view("film"), code: 1, says: "bad link", hint: linkHint},
 		{name: "view: link without hosts", args: view(strings.Split(p.link, "@")[0] + "@"), code: 1, says: "bad link", hint: linkHint},
@@ -139,7 +154,12 @@ func mistakes(p places) []mistake {
 		{name: "view: UDP port taken", args: []string{"view", p.link, anyHTTP, "--listen", p.udp}, code: 1, says: "taken", hint: "--listen"},
 		{name: "view: unreachable pool", args: view(p.link, "-o", p.old), code: 1, says: "no host of the pool answers", hint: "UDP port", slow: true},
 		{name: "view: nobody carries the stream", args: view(p.lost, "-o", p.dir+"/never.ts"), code: 1, says: "nobody in the pool carries", hint: "source runs", slow: true},
+		{name: "unknown flag", args: view("--fast"), code: 2, says: "--fast", hint: "view --help"},
+	}
+}
 
+func otherMistakes(p places) []mistake {
+	return []mistake{
 		{name: "key new over a key", args: []string{"key", "new", p.key}, code: 1, says: "exists already", hint: "key show"},
 		{name: "key new over a file", args: []string{"key", "new", p.old}, code: 1, says: "exists already", hint: "key show"},
 		{name: "key new in no directory", args: []string{"key", "new", p.dir + "/no/key"}, code: 1, says: "no such file", hint: "directory"},
@@ -147,7 +167,6 @@ func mistakes(p places) []mistake {
 		{name: "key show of nothing", args: []string{"key", "show", p.dir + "/nothing"}, code: 1, says: "no such file", hint: "key new"},
 		{name: "key new without a file", args: []string{"key", "new"}, code: 2, says: "arg", hint: "help"},
 		{name: "key of another kind", args: []string{"key", "old"}, code: 2, says: "old", hint: "help"},
-
 		{name: "demo of too many", args: []string{"demo", "--relays", "5000"}, code: 1, says: "too many", hint: "--relays"},
 		{name: "demo without viewers", args: []string{"demo", "--viewers", "0"}, code: 1, says: "too few", hint: "--viewers"},
 		{name: "demo: bad layout", args: []string{"demo", "--layout", "4"}, code: 1, says: "layout", hint: "--layout"},
@@ -155,7 +174,6 @@ func mistakes(p places) []mistake {
 		{name: "demo: negative time", args: []string{"demo", "--duration=-1s"}, code: 1, says: "below 0", hint: "--duration"},
 		{name: "demo: HTTP port taken", args: []string{"demo", "--relays", "0", "--http", p.tcp}, code: 1, says: "in use", hint: "--http"},
 		{name: "unknown command", args: []string{"watch"}, code: 2, says: "watch", hint: "help"},
-		{name: "unknown flag", args: view("--fast"), code: 2, says: "--fast", hint: "view --help"},
 		{name: "unknown short flag", args: []string{"-z"}, code: 2, says: "z", hint: "--help"},
 		{name: "version of something", args: []string{"version", "x"}, code: 2, says: "x|arg", hint: "help"},
 	}

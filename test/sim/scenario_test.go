@@ -70,8 +70,8 @@ func TestSteady(t *testing.T) {
 // flawless fails unless every viewer saw everything.
 func flawless(t *testing.T, s Summary) {
 	t.Helper()
-	if s.Skipped > 0 || s.Behind > 0 || s.Silent > 0 {
-		t.Errorf("skipped %d, behind %d, silent %d", s.Skipped, s.Behind, s.Silent)
+	if s.Skipped > 0 || s.Early > 0 || s.Behind > 0 || s.Silent > 0 {
+		t.Errorf("skipped %d, %d at the start, behind %d, silent %d", s.Skipped, s.Early, s.Behind, s.Silent)
 	}
 }
 
