@@ -26,7 +26,7 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 		i = len(b.children) - 1
 	}
 	if c := &b.children[i]; !c.evict.IsZero() {
-		c.evict, c.since = time.Time{}, now
+		c.evict, c.since = time.Time{}, now.Add(rootReturn)
 		f.going--
 	}
 	b.children[i].interior = m.Interior

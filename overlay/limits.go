@@ -67,7 +67,9 @@ const (
 	tidyEvery = time.Second
 	// rootStay is how long a relay above Roots may stay at the source before it is
 	// asked, again, to move.
-	rootStay = 4 * time.Second
+	rootStay = 2 * time.Second
+	// rootReturn is how much longer one may stay that has come back from there.
+	rootReturn = 10 * time.Second
 	// shedTime is how long children of a home stripe that is given up are still fed.
 	shedTime = 3 * time.Second
 	// farewell is how long a participant that leaves still feeds its children.

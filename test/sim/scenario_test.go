@@ -51,8 +51,18 @@ func innocent(t *testing.T, w *World) Summary {
 	return s
 }
 
+// large leaves a simulation out under the race detector, which makes it ten times
+// slower and has nothing to find: a world has one goroutine.
+func large(t *testing.T) {
+	t.Helper()
+	if underRace {
+		t.Skip("too large for the race detector; the others run under it")
+	}
+}
+
 // TestSteady: nothing goes wrong, and nobody notices anything.
 func TestSteady(t *testing.T) {
+	large(t)
 	w := New(DefaultConfig(1))
 	w.AddSource(20 * mbit)
 	crowd(w, 12, 20, 5*mbit, 1.5*mbit)
@@ -78,6 +88,7 @@ func flawless(t *testing.T, s Summary) {
 // TestViewersFirst: leaves that the source had to feed go to relays as soon as
 // there are some.
 func TestViewersFirst(t *testing.T) {
+	large(t)
 	w := New(DefaultConfig(2))
 	w.AddSource(40 * mbit)
 	crowd(w, 0, 15, 0, 0)
@@ -102,6 +113,7 @@ func TestViewersFirst(t *testing.T) {
 
 // TestKills: a relay dies every ten seconds and another comes.
 func TestKills(t *testing.T) {
+	large(t)
 	w := New(DefaultConfig(30))
 	w.AddSource(20 * mbit)
 	crowd(w, 12, 20, 5*mbit, 1.5*mbit)
@@ -146,6 +158,7 @@ func TestLeaves(t *testing.T) {
 
 // TestEgress: what the source uploads does not depend on how many watch.
 func TestEgress(t *testing.T) {
+	large(t)
 	for _, viewers := range []int{5, 12, 40} {
 		t.Run(fmt.Sprint(viewers), func(t *testing.T) {
 			w := New(DefaultConfig(5))
@@ -191,6 +204,7 @@ func TestSmall(t *testing.T) {
 
 // TestPause: a source that has nothing to say for a while causes no storm.
 func TestPause(t *testing.T) {
+	large(t)
 	w := New(DefaultConfig(7))
 	w.AddSource(20 * mbit)
 	crowd(w, 12, 20, 5*mbit, 1.5*mbit)
@@ -220,6 +234,7 @@ func (w *World) messages() int {
 // TestRestart: the source dies, is back after three seconds with a higher epoch,
 // and everybody goes on.
 func TestRestart(t *testing.T) {
+	large(t)
 	w := New(DefaultConfig(8))
 	w.AddSource(20 * mbit)
 	crowd(w, 12, 20, 5*mbit, 1.5*mbit)
@@ -278,6 +293,7 @@ func hundred(d time.Duration) *World {
 
 // TestHundred: more than a hundred participants watch a minute.
 func TestHundred(t *testing.T) {
+	large(t)
 	if testing.Short() {
 		t.Skip("takes a minute")
 	}

@@ -69,6 +69,7 @@ func (w *World) strike(what int, length time.Duration, log func(string, ...any))
 
 // TestSeed runs storms. One that fails says how to run it again.
 func TestSeed(t *testing.T) {
+	large(t)
 	first, last := uint64(1000), 1000+*seeds
 	if *seed != 0 {
 		first, last = *seed, *seed+1
