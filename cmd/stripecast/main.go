@@ -31,7 +31,11 @@ func run(args []string, stdin *os.File, stdout io.Writer, stderr io.Writer) int 
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	return explain(cmd.ExecuteContext(ctx), stderr)
+	err := cmd.ExecuteContext(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil // interrupted while waiting
+	}
+	return explain(err, stderr)
 }
 
 // explain says what went wrong and what to do, and returns the exit code.

@@ -43,7 +43,7 @@ func (n *node) verbose(cmd *cobra.Command) bool {
 }
 
 // start runs a participant and, if there is a pool to join, waits for it.
-func (n *node) start(c *console, logger *slog.Logger, cfg relay.Config, gossip bool) (*host.Host, error) {
+func (n *node) start(ctx context.Context, c *console, logger *slog.Logger, cfg relay.Config, gossip bool) (*host.Host, error) {
 	if len(n.join) > maxJoin {
 		return nil, fail(fmt.Errorf("%d hosts to join", len(n.join)), "name at most %d, in links and --join together", maxJoin)
 	}
@@ -63,6 +63,10 @@ func (n *node) start(c *console, logger *slog.Logger, cfg relay.Config, gossip b
 		return nil, fail(fmt.Errorf("UDP %s is taken", n.listen), "another stripecast may run here; give --listen with another port, or :0 for any")
 	case err != nil:
 		return nil, fail(err, "check --listen and --advertise")
+	}
+	if err := n.reach(ctx, c, h); err != nil {
+		h.Leave()
+		return nil, err
 	}
 	return h, nil
 }

@@ -73,17 +73,11 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 			return fail(fmt.Errorf("the link's stream %s is not among those allowed", id.Short()), "add its ID to --allow, or leave out --allow")
 		}
 	}
-	h, err := f.start(c, c.logger(f.verbose(cmd)), cfg, true)
+	h, err := f.start(ctx, c, c.logger(f.verbose(cmd)), cfg, true)
 	if err != nil {
 		return err
 	}
 	defer h.Leave()
-	if err := f.reach(ctx, c, h); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
-	}
 	web, err := f.serve(func(urls []string) any { return describe("relay", h, nil, urls) })
 	if err != nil {
 		return err

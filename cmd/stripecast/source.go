@@ -66,9 +66,6 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 		return err
 	}
 	in, paced, err := openInput(ctx, c, input, f.loop)
-	if ctx.Err() != nil {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
@@ -97,17 +94,11 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 		c.say("warning: %s of upload do not carry this stream of %s once as %v; it needs %s (--upload)",
 			rate(upload), rate(float64(info.Rate)), info.Layout, rate(slot*float64(info.Layout.N())/0.85/0.875))
 	}
-	h, err := f.start(c, logger, relay.Config{Key: nodeKey(key), Upload: upload}, true)
+	h, err := f.start(ctx, c, logger, relay.Config{Key: nodeKey(key), Upload: upload}, true)
 	if err != nil {
 		return err
 	}
 	defer h.Leave()
-	if err := f.reach(ctx, c, h); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
-	}
 	epoch, err := nextEpoch(where)
 	if err != nil {
 		return err
@@ -152,7 +143,9 @@ func (f *sourceFlags) check() (layout stripe.Layout, upload float64, err error) 
 func openInput(ctx context.Context, c *console, input string, loop bool) (in io.Reader, paced bool, err error) {
 	file := c.in
 	if input != "-" {
-		if file, err = open(ctx, input); err != nil {
+		if file, err = open(ctx, input); ctx.Err() != nil {
+			return nil, false, ctx.Err()
+		} else if err != nil {
 			return nil, false, fail(err, "give a file that exists, or - for standard input")
 		}
 	}
@@ -208,7 +201,7 @@ func explainInput(ctx context.Context, err error, input string) error {
 	}
 	switch {
 	case ctx.Err() != nil:
-		return nil // interrupted while waiting
+		return ctx.Err()
 	case errors.Is(err, source.ErrUnknown):
 		return fail(err, "make it MPEG-TS with: ffmpeg -i INPUT -c copy -f mpegts - | stripecast source; or send standard input as it is with --opaque")
 	case errors.Is(err, source.ErrNoClock):

@@ -45,7 +45,7 @@ func TestDescribe(t *testing.T) {
 	n := node{listen: "127.0.0.1:0"}
 	cfg := host.Config{}.Participant
 	cfg.Key, cfg.Upload = host.NewKey(), 5e6
-	h, err := n.start(c, c.logger(false), cfg, true)
+	h, err := n.start(t.Context(), c, c.logger(false), cfg, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,20 +95,14 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 		defer v.leaveFile()
 	}
 	f.join = append(f.join, link.Hosts...)
-	h, err := f.start(c, c.logger(f.verbose(cmd)), relay.Config{
+	h, err := f.start(ctx, c, c.logger(f.verbose(cmd)), relay.Config{
 		Key: host.NewKey(), Upload: upload, Streams: []stripe.ID{link.ID}, Play: true, Back: f.delay,
 	}, v.share)
 	if err != nil {
 		return err
 	}
 	defer h.Leave()
-	if err = f.reach(ctx, c, h); err == nil {
-		err = awaitStream(ctx, c, h, link.ID)
-	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	if err := awaitStream(ctx, c, h, link.ID); err != nil {
 		return err
 	}
 	return v.run(ctx, cancel, h, f, link.Name, player, cmd.Flags().Changed("http"))

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
@@ -56,13 +55,12 @@ type Host struct {
 	stop   context.CancelFunc
 	wg     sync.WaitGroup // loop, workers, joiner
 
-	mediaDropped atomic.Uint64
-
 	// owned by the loop
-	core   *relay.Core
-	queue  []relay.Input // to be handled before anything else
-	isUp   bool          // a peer was up once
-	isLeft bool
+	core         *relay.Core
+	queue        []relay.Input // to be handled before anything else
+	isUp         bool          // a peer was up once
+	mediaDropped uint64        // outputs that nobody read from Media in time
+	isLeft       bool
 }
 
 // Start binds the port and runs the participant until Leave, Kill or Close.
@@ -126,9 +124,6 @@ func (h *Host) Advertised() netip.AddrPort { return h.advertise }
 // Media brings what a viewer needs: Opened, Seen and Deliver. It must be read by
 // whoever set Play, and is closed when the participant has ended.
 func (h *Host) Media() <-chan relay.Output { return h.media }
-
-// MediaDropped counts outputs that nobody read from Media in time.
-func (h *Host) MediaDropped() uint64 { return h.mediaDropped.Load() }
 
 // Net is the transport's figures.
 func (h *Host) Net() quicnet.Stats { return h.net.Stats() }
@@ -387,7 +382,9 @@ func (h *Host) do(o relay.Output) {
 		select {
 		case h.media <- o:
 		default:
-			h.mediaDropped.Add(1)
+			if h.mediaDropped++; h.mediaDropped == 1 {
+				h.log.Error("what was received is not read in time; blocks are lost")
+			}
 		}
 	case relay.Left:
 		if !h.isLeft {
