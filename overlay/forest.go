@@ -283,7 +283,12 @@ func (f *Forest) leaveEnded(b *branch) {
 
 // Starved reports whether nothing has come on any stripe for long.
 func (f *Forest) Starved(now time.Time) bool {
-	return now.Sub(f.heard) >= max(5*f.cfg.Info.BlockTime, stillMin)
+	return !now.Before(f.stillAt())
+}
+
+// stillAt is when nothing will have come on any stripe for long.
+func (f *Forest) stillAt() time.Time {
+	return f.heard.Add(max(5*f.cfg.Info.BlockTime, stillMin))
 }
 
 // SetInfo takes a newer info of the same epoch and layout.
@@ -379,7 +384,7 @@ func (f *Forest) watch(b *branch) (time.Time, bool) {
 	if b != f.prober() {
 		return time.Time{}, false
 	}
-	return later(f.heard.Add(max(5*f.cfg.Info.BlockTime, stillMin)), b.calm), true
+	return later(f.stillAt(), b.calm), true
 }
 
 // prober is the stripe that asks around when nothing progresses at all. Mostly

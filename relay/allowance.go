@@ -2,24 +2,39 @@ package relay
 
 import "time"
 
-// allowance counts what a peer may still cost us: it fills up by rate a second,
-// to burst at most.
-type allowance struct {
+// Allowance counts what a peer may still cost us: it fills up by rate a second,
+// to burst at most. It is a token bucket that refuses where Bucket waits. Time
+// that runs back fills nothing.
+type Allowance struct {
 	rate, burst, level float64
 	at                 time.Time // when level was last true
 }
 
-func newAllowance(now time.Time, rate, burst float64) allowance {
-	return allowance{rate: rate, burst: burst, level: burst, at: now}
+// NewAllowance returns a full one.
+func NewAllowance(now time.Time, rate, burst float64) Allowance {
+	return Allowance{rate: rate, burst: burst, level: burst, at: now}
 }
 
-// take takes one, if there is one.
-func (a *allowance) take(now time.Time) bool {
-	a.level = min(a.burst, a.level+a.rate*now.Sub(a.at).Seconds())
-	a.at = now
-	if a.level < 1 {
-		return false
+// Has reports whether there is one to take.
+func (a *Allowance) Has(now time.Time) bool {
+	if d := now.Sub(a.at); d > 0 {
+		a.level = min(a.level+a.rate*d.Seconds(), a.burst)
+		a.at = now
 	}
-	a.level--
-	return true
+	return a.level >= 1
+}
+
+// Take takes one, if there is one.
+func (a *Allowance) Take(now time.Time) bool {
+	ok := a.Has(now)
+	if ok {
+		a.level--
+	}
+	return ok
+}
+
+// Full reports whether nothing has been taken that is not filled up again.
+func (a *Allowance) Full(now time.Time) bool {
+	a.Has(now)
+	return a.level == a.burst
 }

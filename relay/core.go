@@ -75,8 +75,8 @@ type peer struct {
 	strikes int
 	asks    []stripe.ID // what it asked about
 	asked   int         // questions of ours that it may still answer
-	checks  allowance   // signature checks it may still cause
-	words   allowance   // messages it may still send
+	checks  Allowance   // signature checks it may still cause
+	words   Allowance   // messages it may still send
 }
 
 // New returns a participant that knows nobody yet.
@@ -268,8 +268,8 @@ func (c *Core) up(now time.Time, id membership.NodeID) {
 	}
 	c.peers = slices.Insert(c.peers, i, &peer{
 		id: id, lanes: 1,
-		checks: newAllowance(now, checkRate, checkBurst),
-		words:  newAllowance(now, messageRate, messageBurst),
+		checks: NewAllowance(now, checkRate, checkBurst),
+		words:  NewAllowance(now, messageRate, messageBurst),
 	})
 	c.book.Confirm(id)
 	if c.advertised {
@@ -312,7 +312,7 @@ func (c *Core) heard(now time.Time, in Heard) {
 	if p == nil {
 		return
 	}
-	if !p.words.take(now) {
+	if !p.words.Take(now) {
 		c.hangup(now, in.Peer, "too many messages")
 		return
 	}

@@ -70,12 +70,13 @@ func (s *stream) status(now time.Time, slots int) StreamStatus {
 		if b.Live {
 			st.Live++
 		}
-		if s.forest.Wants(i) {
+		wants := s.forest.Wants(i)
+		if wants {
 			wanted++
 		}
 		st.Stripes = append(st.Stripes, StripeStatus{
 			Stripe: i, Parent: b.Parent, Depth: b.Depth, Live: b.Live, Home: b.Home,
-			Wanted: s.forest.Wants(i), Children: len(s.feeds[i]),
+			Wanted: wants, Children: len(s.feeds[i]),
 		})
 	}
 	st.Spare = st.Live - s.info.Layout.K

@@ -236,7 +236,7 @@ func (c *Core) check(now time.Time, s *stream, b *block, p *peer, shard *stripe.
 	}
 	// A shard that does not come with what was proved costs a signature check.
 	if agrees := b.proof != nil && b.proof.Header == shard.Header && b.proof.Sig == shard.Sig; !agrees {
-		if !p.checks.take(now) {
+		if !p.checks.Take(now) {
 			s.stats.Unchecked++
 			if b.proof == nil && len(b.waiting) == 0 {
 				s.window.forget(b)

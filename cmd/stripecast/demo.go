@@ -80,8 +80,7 @@ func runDemo(cmd *cobra.Command, c *console, f *demoFlags) error {
 		ctx, cancel = context.WithTimeout(ctx, f.duration)
 		defer cancel()
 	}
-	verbose, _ := cmd.Flags().GetBool("verbose")
-	d := &demo{console: c, flags: f, layout: layout, log: c.logger(verbose)}
+	d := &demo{console: c, flags: f, layout: layout, log: c.logger(verbose(cmd))}
 	defer d.close()
 	if err := d.open(ctx, cmd.Flags().Changed("http")); err != nil {
 		switch {

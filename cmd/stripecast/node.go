@@ -37,7 +37,8 @@ func (n *node) flags(f *pflag.FlagSet, listen, upload, http string) {
 	f.StringVar(&n.http, "http", http, "`HOST:PORT` of the status page and, for a viewer, of the stream")
 }
 
-func (n *node) verbose(cmd *cobra.Command) bool {
+// verbose is the one flag that all commands share.
+func verbose(cmd *cobra.Command) bool {
 	v, _ := cmd.Flags().GetBool("verbose")
 	return v
 }

@@ -73,7 +73,7 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 			return fail(fmt.Errorf("the link's stream %s is not among those allowed", id.Short()), "add its ID to --allow, or leave out --allow")
 		}
 	}
-	h, err := f.start(ctx, c, c.logger(f.verbose(cmd)), cfg, true)
+	h, err := f.start(ctx, c, c.logger(verbose(cmd)), cfg, true)
 	if err != nil {
 		return err
 	}

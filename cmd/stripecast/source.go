@@ -79,7 +79,7 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	if input == "-" {
 		c.say("waiting for the stream on standard input …")
 	}
-	logger := c.logger(f.verbose(cmd))
+	logger := c.logger(verbose(cmd))
 	cfg := source.Config{
 		Key: key, Name: f.name, Input: in, Paced: paced, Opaque: f.opaque, Logger: logger,
 		Layout: layout, LayoutFixed: cmd.Flags().Changed("layout"),

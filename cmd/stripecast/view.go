@@ -95,7 +95,7 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 		defer v.leaveFile()
 	}
 	f.join = append(f.join, link.Hosts...)
-	h, err := f.start(ctx, c, c.logger(f.verbose(cmd)), relay.Config{
+	h, err := f.start(ctx, c, c.logger(verbose(cmd)), relay.Config{
 		Key: host.NewKey(), Upload: upload, Streams: []stripe.ID{link.ID}, Play: true, Back: f.delay,
 	}, v.share)
 	if err != nil {

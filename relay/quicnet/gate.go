@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"github.com/stripecast/stripecast/relay"
 )
 
 // gate decides which handshakes begin, before anything is known of who asks but
@@ -16,9 +18,9 @@ import (
 type gate struct {
 	mu sync.Mutex
 	// owned by mu
-	free     allowance // handshakes without a Retry
-	all      allowance // handshakes
-	ips      map[netip.Prefix]*allowance
+	free     relay.Allowance // handshakes without a Retry
+	all      relay.Allowance // handshakes
+	ips      map[netip.Prefix]*relay.Allowance
 	swept    time.Time // when ips was last cleared of those with nothing to remember
 	halfOpen int
 	inbound  int
@@ -52,38 +54,10 @@ func ownAddrs() map[netip.Addr]bool {
 func newGate(now time.Time) *gate {
 	return &gate{
 		own:  ownAddrs(),
-		free: newAllowance(now, freeHandshakes, freeHandshakes),
-		all:  newAllowance(now, maxHandshakes, maxHandshakes),
-		ips:  make(map[netip.Prefix]*allowance),
+		free: relay.NewAllowance(now, freeHandshakes, freeHandshakes),
+		all:  relay.NewAllowance(now, maxHandshakes, maxHandshakes),
+		ips:  make(map[netip.Prefix]*relay.Allowance),
 	}
-}
-
-// allowance is a token bucket that counts.
-type allowance struct {
-	rate, burst, level float64 // a second; at most; now
-	last               time.Time
-}
-
-func newAllowance(now time.Time, rate, burst float64) allowance {
-	return allowance{rate: rate, burst: burst, level: burst, last: now}
-}
-
-// has reports whether there is one left.
-func (a *allowance) has(now time.Time) bool {
-	if d := now.Sub(a.last); d > 0 {
-		a.level = min(a.level+a.rate*d.Seconds(), a.burst)
-		a.last = now
-	}
-	return a.level >= 1
-}
-
-// take takes one if there is one.
-func (a *allowance) take(now time.Time) bool {
-	ok := a.has(now)
-	if ok {
-		a.level--
-	}
-	return ok
 }
 
 // ticket is one inbound connection's place in the counts.
@@ -101,7 +75,7 @@ var errRefused = errors.New("quicnet: too many connections")
 func (g *gate) retry(now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return !g.free.take(now)
+	return !g.free.Take(now)
 }
 
 // admit lets a handshake begin. Only a proven address is charged for it: a
@@ -112,12 +86,12 @@ func (g *gate) admit(now time.Time, ip netip.Addr, proven bool) (*ticket, error)
 	t := &ticket{gate: g, ip: ip, charged: proven}
 	ok := g.halfOpen < maxHalfOpen && g.inbound < MaxInbound
 	if ok && !g.here(ip) {
-		ok = g.all.take(now)
+		ok = g.all.Take(now)
 		if b := g.bucket(now, ip); ok && b != nil {
 			if proven {
-				ok = b.take(now)
+				ok = b.Take(now)
 			} else {
-				ok = b.has(now)
+				ok = b.Has(now)
 			}
 		}
 	}
@@ -139,7 +113,7 @@ func (t *ticket) accept(now time.Time) {
 	}
 	if !t.charged && !g.here(t.ip) {
 		if b := g.bucket(now, t.ip); b != nil {
-			b.take(now)
+			b.Take(now)
 		}
 	}
 	t.accepted = true
@@ -162,7 +136,7 @@ func (t *ticket) end() {
 }
 
 // bucket is the IP's, or nil if there are too many.
-func (g *gate) bucket(now time.Time, ip netip.Addr) *allowance {
+func (g *gate) bucket(now time.Time, ip netip.Addr) *relay.Allowance {
 	key := network(ip)
 	if b := g.ips[key]; b != nil {
 		return b
@@ -170,8 +144,7 @@ func (g *gate) bucket(now time.Time, ip netip.Addr) *allowance {
 	if len(g.ips) >= maxIPBuckets && now.Sub(g.swept) > time.Second {
 		g.swept = now
 		for k, b := range g.ips {
-			b.has(now)
-			if b.level == b.burst {
+			if b.Full(now) {
 				delete(g.ips, k)
 			}
 		}
@@ -179,7 +152,7 @@ func (g *gate) bucket(now time.Time, ip netip.Addr) *allowance {
 	if len(g.ips) >= maxIPBuckets {
 		return nil
 	}
-	b := newAllowance(now, connRate, connBurst)
+	b := relay.NewAllowance(now, connRate, connBurst)
 	g.ips[key] = &b
 	return &b
 }

@@ -288,14 +288,11 @@ func (n *Net) Hangup(id membership.NodeID, reason string) {
 // then all is closed. It blocks for at most about a second, and the host should
 // go on reading Events until they end.
 func (n *Net) Close() {
-	n.mu.Lock()
-	if n.closing {
-		n.mu.Unlock()
-		n.wg.Wait()
+	if !n.beginClosing() {
 		return
 	}
-	n.closing = true
-	peers := n.sorted()
+	n.mu.Lock()
+	peers := n.sorted() // nobody joins any more
 	n.mu.Unlock()
 	late := time.NewTimer(goodbye)
 	defer late.Stop()
@@ -333,19 +330,27 @@ wait:
 // Kill ends the node as a crash would: the socket is closed under everything and
 // no peer is told.
 func (n *Net) Kill() {
-	n.mu.Lock()
-	if n.closing {
-		n.mu.Unlock()
-		n.wg.Wait()
+	if !n.beginClosing() {
 		return
 	}
-	n.closing = true
-	n.mu.Unlock()
 	n.stop()
 	n.finish(func() {
 		n.sock.Close()
 		n.tr.Close()
 	})
+}
+
+// beginClosing lets nobody join any more. It returns false, when all is over, if
+// somebody else has closed the node.
+func (n *Net) beginClosing() bool {
+	n.mu.Lock()
+	closing := n.closing
+	n.closing = true
+	n.mu.Unlock()
+	if closing {
+		n.wg.Wait()
+	}
+	return !closing
 }
 
 // finish closes what carries the connections and waits for every goroutine.
