@@ -23,7 +23,7 @@ func mustAdd(t *testing.T, b *Book, now time.Time, raw []byte, want bool) {
 func signed(i int, seq uint64) []byte { return smallRecord(i, seq).Sign(testKey(i)) }
 
 func TestBookKeepsTheNewestOfEach(t *testing.T) {
-	b := NewBook(NodeIDOf(testKey(0)))
+	b := NewBook(NodeIDOf(testKey(0)), nil)
 	for i := range 50 {
 		mustAdd(t, b, start, signed(1+(i*7)%50, 5), true)
 	}
@@ -49,7 +49,7 @@ func TestBookKeepsTheNewestOfEach(t *testing.T) {
 }
 
 func TestBookRefusesForgeries(t *testing.T) {
-	b := NewBook(NodeIDOf(testKey(0)))
+	b := NewBook(NodeIDOf(testKey(0)), nil)
 	mustAdd(t, b, start, signed(1, 5), true)
 	bad := signed(1, 6)
 	bad[len(bad)-1] ^= 1
@@ -64,7 +64,7 @@ func TestBookRefusesForgeries(t *testing.T) {
 }
 
 func TestBookOwnsItsBytes(t *testing.T) {
-	b := NewBook(NodeIDOf(testKey(0)))
+	b := NewBook(NodeIDOf(testKey(0)), nil)
 	raw := signed(1, 5)
 	mustAdd(t, b, start, raw, true)
 	clear(raw)
@@ -74,7 +74,7 @@ func TestBookOwnsItsBytes(t *testing.T) {
 }
 
 func TestBookExpires(t *testing.T) {
-	b := NewBook(NodeIDOf(testKey(0)))
+	b := NewBook(NodeIDOf(testKey(0)), nil)
 	mustAdd(t, b, start, signed(1, 5), true)
 	ttl := smallRecord(1, 5).TTL
 	mustAdd(t, b, start.Add(ttl-1), signed(1, 5), false) // heard again: no longer life
@@ -93,7 +93,7 @@ func TestBookExpires(t *testing.T) {
 }
 
 func fillBook(t *testing.T) *Book {
-	b := NewBook(NodeIDOf(testKey(0)))
+	b := NewBook(NodeIDOf(testKey(0)), nil)
 	for i := range MaxBook {
 		mustAdd(t, b, start, signed(1+i, 1), true)
 	}
@@ -135,7 +135,7 @@ func TestFullBook(t *testing.T) {
 }
 
 func TestDoubtsRemoveNobody(t *testing.T) {
-	b := NewBook(NodeIDOf(testKey(0)))
+	b := NewBook(NodeIDOf(testKey(0)), nil)
 	id := NodeIDOf(testKey(1))
 	mustAdd(t, b, start, signed(1, 1), true)
 	for range 1000 {
@@ -162,7 +162,7 @@ func TestDoubtsRemoveNobody(t *testing.T) {
 }
 
 func TestDialBackoff(t *testing.T) {
-	b := NewBook(NodeIDOf(testKey(0)))
+	b := NewBook(NodeIDOf(testKey(0)), nil)
 	id := NodeIDOf(testKey(1))
 	mustAdd(t, b, start, signed(1, 1), true)
 	mayDial := func(now time.Time) bool {
@@ -192,7 +192,7 @@ func TestDialBackoff(t *testing.T) {
 }
 
 func TestSample(t *testing.T) {
-	b := NewBook(NodeIDOf(testKey(0)))
+	b := NewBook(NodeIDOf(testKey(0)), nil)
 	id, other := streamID(0), streamID(1)
 	for i := range 40 {
 		r := smallRecord(1+i, 1)

@@ -70,7 +70,7 @@ type teller struct {
 }
 
 func newTeller(t *testing.T) *teller {
-	return &teller{t: t, book: membership.NewBook(nodeID("me")), names: []string{"me", "source"}}
+	return &teller{t: t, book: membership.NewBook(nodeID("me"), nil), names: []string{"me", "source"}}
 }
 
 func nodeKey(name string) ed25519.PrivateKey {

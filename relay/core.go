@@ -36,6 +36,8 @@ type Config struct {
 	// Back is how far behind the newest block to begin: the play-out delay for a
 	// viewer, what a newcomer may ask for a relay.
 	Back time.Duration
+	// Open opens records; nil is membership.OpenRecord.
+	Open membership.Opener
 }
 
 // Core is one participant. It has one owner.
@@ -84,7 +86,7 @@ func New(now time.Time, cfg Config, rnd *rand.Rand) *Core {
 	self := membership.NodeIDOf(cfg.Key)
 	return &Core{
 		cfg: cfg, self: self, rnd: rnd,
-		book:  membership.NewBook(self),
+		book:  membership.NewBook(self, cfg.Open),
 		wants: slices.Clone(cfg.Streams),
 		past:  NewBucket(now, cfg.Upload*catchUpShare),
 		askAt: now, advertNext: now, advertDue: now, changed: true,

@@ -206,12 +206,16 @@ const (
 )
 
 // Do checks the shard: 3 µs for 4 KB if the root is known, 45 µs if not.
-func (c Check) Do() Input {
+func (c Check) Do() Input { return c.DoWith(stripe.CheckSeal) }
+
+// DoWith is Do with another way to find out whether the source signed a header
+// and root: where a thousand participants share one process, one may remember.
+func (c Check) DoWith(signed func(h *stripe.Header, root stripe.Root, sig *[64]byte) bool) Input {
 	root := c.Shard.Root()
 	done := Checked{Check: c, Root: root}
 	switch {
 	case c.Known != nil && *c.Known == Proof{c.Shard.Header, root, c.Shard.Sig}:
-	case !stripe.CheckSeal(&c.Shard.Header, root, &c.Shard.Sig):
+	case !signed(&c.Shard.Header, root, &c.Shard.Sig):
 		done.Verdict = Forged
 	case c.Known != nil:
 		done.Verdict = Equivocal
