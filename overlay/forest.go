@@ -72,7 +72,8 @@ type Forest struct {
 	dropHome time.Time // no home stripe is given up before
 	leaving  bool
 	ended    bool
-	final    uint64 // the last block, if ended
+	final    uint64    // the last block, if ended
+	overAt   time.Time // when what is missing of the last blocks is given up
 	out      []Output
 }
 
@@ -261,20 +262,24 @@ func (f *Forest) Got(now time.Time, s int, number uint64) {
 	if b.last < f.head {
 		b.late = now
 	}
-	f.leaveEnded(b)
+	f.leaveEnded(now, b)
 }
 
 // End says that number is the last block of the epoch: silence is no fault now,
-// and a stripe on which it came needs no parent any more.
-func (f *Forest) End(number uint64) {
-	f.ended, f.final = true, number
+// and a stripe on which it and those before it came needs no parent any more.
+// Shards overtake each other, so the last block alone does not say that all came.
+func (f *Forest) End(now time.Time, number uint64) {
+	f.ended, f.final, f.overAt = true, number, now.Add(endPatience)
 	for _, b := range f.branches {
-		f.leaveEnded(b)
+		f.leaveEnded(now, b)
 	}
 }
 
-func (f *Forest) leaveEnded(b *branch) {
-	if f.ended && b.got && b.last >= f.final && !b.parent.IsZero() {
+func (f *Forest) leaveEnded(now time.Time, b *branch) {
+	if !f.ended || !b.got || b.last < f.final || b.parent.IsZero() {
+		return
+	}
+	if !now.Before(f.overAt) || b.seen.whole(f.final-min(f.final, lastBlocks), f.final) {
 		path := b.path
 		f.leaveParent(b)
 		b.path = path // for those who come late
@@ -357,6 +362,9 @@ func (f *Forest) Step(now time.Time) {
 		}
 	}
 	for _, b := range f.branches {
+		if f.ended && !now.Before(f.overAt) {
+			f.leaveEnded(now, b)
+		}
 		if !b.wanted || f.ended {
 			continue
 		}
@@ -464,8 +472,18 @@ func (f *Forest) Deadline() (at time.Time, ok bool) {
 			sooner(t)
 		}
 	}
+	if f.ended && f.lingers() {
+		sooner(f.overAt)
+	}
 	sooner(f.tidyAt)
 	return at, ok
+}
+
+// lingers reports whether a stripe whose last block came still has its parent.
+func (f *Forest) lingers() bool {
+	return slices.ContainsFunc(f.branches, func(b *branch) bool {
+		return b.got && b.last >= f.final && !b.parent.IsZero()
+	})
 }
 
 // BranchStatus is our place in one stripe.

@@ -72,6 +72,10 @@ const (
 	rootReturn = 10 * time.Second
 	// shedTime is how long children of a home stripe that is given up are still fed.
 	shedTime = 3 * time.Second
+	// lastBlocks is how many blocks before the last one a stripe waits for before
+	// it lets go of its parent, and endPatience for how long.
+	lastBlocks  = 8
+	endPatience = 2 * time.Second
 	// farewell is how long a participant that leaves still feeds its children.
 	farewell = 600 * time.Millisecond
 )

@@ -55,3 +55,17 @@ func (s *seen) missing() uint64 {
 	}
 	return n
 }
+
+// whole reports whether all from … to have come, but for those before the first
+// that ever did.
+func (s *seen) whole(from, to uint64) bool {
+	if !s.any || to > s.newest {
+		return false
+	}
+	for n := max(from, s.lowest); n <= to; n++ {
+		if !s.has(n) {
+			return false
+		}
+	}
+	return true
+}

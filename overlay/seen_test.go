@@ -43,6 +43,13 @@ func TestSeenTwin(t *testing.T) {
 			if s.missing() != want {
 				t.Fatalf("seed %d: first missing %d, want %d", seed, s.missing(), want)
 			}
+			from, whole := newest-min(newest, rnd.Uint64N(12)), true
+			for n := max(from, s.lowest); n <= newest; n++ {
+				whole = whole && got[n]
+			}
+			if s.whole(from, newest) != whole || s.whole(from, newest+1) {
+				t.Fatalf("seed %d: %d to %d whole: %v, want %v", seed, from, newest, !whole, whole)
+			}
 		}
 	}
 }

@@ -194,7 +194,7 @@ func (s *teller) do(now time.Time, words []string) {
 		over := f.Leave(now)
 		fmt.Fprintf(&s.out, "%v leaving until %v\n", now.Sub(storyStart), over.Sub(storyStart))
 	case "end":
-		f.End(f.head)
+		f.End(now, f.head)
 	case "close":
 		f.Close()
 	case "place":

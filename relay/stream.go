@@ -334,7 +334,7 @@ func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, f
 func (s *stream) end(now time.Time, number uint64) {
 	if s.goneAt.IsZero() {
 		s.goneAt = now.Add(lingering)
-		s.forest.End(number)
+		s.forest.End(now, number)
 	}
 }
 
