@@ -9,17 +9,22 @@ import (
 
 // admit answers a request to be fed.
 func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subscribe) {
-	if reason, no := f.refusal(b, from, m); no {
+	f.peers[from].live = m.Live
+	if reason, no := f.refusal(now, b, from, m); no {
 		f.send(from, &Refuse{
 			Stream: f.cfg.Info.Stream, Stripe: b.stripe, Reason: reason,
 			Alternatives: f.alternatives(b, from),
 		})
 		return
 	}
-	i := slices.IndexFunc(b.children, func(c child) bool { return c.id == from })
+	if m.Standby {
+		f.send(from, &Promise{Stream: f.cfg.Info.Stream, Stripe: b.stripe, Path: f.pathThrough(b)})
+		return
+	}
+	i := b.child(from)
 	if i < 0 {
 		if !f.room() {
-			f.displace(now, b)
+			f.dismiss(now, b, f.victim(now, b, from, m), Full)
 		}
 		b.children = append(b.children, child{id: from, since: now})
 		f.children++
@@ -34,31 +39,51 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 	f.out = append(f.out, Feed{Child: from, Stripe: b.stripe, From: m.From, Fresh: m.Fresh, Back: m.Back})
 }
 
-func (f *Forest) refusal(b *branch, from membership.NodeID, m *Subscribe) (Reason, bool) {
-	i := slices.IndexFunc(b.children, func(c child) bool { return c.id == from })
+// child is where a node stands among a stripe's children, or -1.
+func (b *branch) child(id membership.NodeID) int {
+	return slices.IndexFunc(b.children, func(c child) bool { return c.id == id })
+}
+
+func (f *Forest) refusal(now time.Time, b *branch, from membership.NodeID, m *Subscribe) (Reason, bool) {
+	i := b.child(from)
 	switch {
 	case f.leaving:
 		return Leaving, true
 	case !b.home:
 		return NotHere, true
-	case from == b.parent || slices.Contains(b.path, from.Short()):
+	case b.isAbove(from):
 		return Loop, true
-	case !f.cfg.Source && b.parent.IsZero() && !f.ended:
+	case !f.ready(now, b):
 		return NotReady, true
 	case len(b.path) >= MaxDepth:
 		return TooDeep, true
-	case m.IfNewer && (!b.got || b.last < m.From):
+	case m.IfNewer && (!b.holds || b.newest < m.From):
 		return Nothing, true
 	case i >= 0 && (b.children[i].evict.IsZero() || f.room()):
 		return 0, false
 	case i >= 0:
 		return Full, true // it was asked to go
-	case !f.room() && !(m.Interior && f.going < f.overlap() && f.leaf(b) != nil):
+	case !f.room() && f.victim(now, b, from, m) == nil:
 		return Full, true
-	case f.cfg.Source && !m.LastResort && !(m.Interior && f.roots(b) < Roots):
+	case f.cfg.Source && !f.rootless(b, m) && !f.lastResort(m):
 		return Full, true // who else can, must: the source carries the stream once or twice
 	}
 	return 0, false
+}
+
+// ready reports whether we have the stripe, or can make it, for others.
+func (f *Forest) ready(now time.Time, b *branch) bool {
+	if b.made {
+		return f.live(now) >= f.cfg.Info.Layout.K
+	}
+	return f.cfg.Source || f.ended || !b.parent.IsZero()
+}
+
+// lastResort reports whether the source feeds somebody who found no other parent.
+// A newcomer must leave the reserve to orphans.
+func (f *Forest) lastResort(m *Subscribe) bool {
+	free := f.cfg.Slots - f.children
+	return m.LastResort && free > 0 && (!m.Fresh || m.Interior || free > f.reserve())
 }
 
 // room reports whether one more child may be fed. Those asked to go cost upload
@@ -69,17 +94,6 @@ func (f *Forest) room() bool {
 
 // overlap is how many children may be fed beyond the slots while they go.
 func (f *Forest) overlap() int { return max(1, f.cfg.Slots/overlapPart) }
-
-// roots counts the relays among a stripe's children that stay.
-func (f *Forest) roots(b *branch) int {
-	n := 0
-	for _, c := range b.children {
-		if c.interior && c.evict.IsZero() {
-			n++
-		}
-	}
-	return n
-}
 
 // alternatives are others who may have room in the stripe: our own interior
 // children first, then whom the book knows.
@@ -101,24 +115,6 @@ func (f *Forest) alternatives(b *branch, asker membership.NodeID) [][]byte {
 	f.rnd.Shuffle(len(far), func(i, j int) { far[i], far[j] = far[j], far[i] })
 	all := append(near, far...)
 	return all[:min(len(all), MaxAlternatives)]
-}
-
-// displace makes room for a relay: a child of the same stripe that feeds
-// nobody is asked to find another parent, and fed meanwhile.
-func (f *Forest) displace(now time.Time, b *branch) {
-	if c := f.leaf(b); c != nil {
-		f.dismiss(now, b, c, Full)
-	}
-}
-
-// leaf is the newest child of a stripe that may be displaced, or nil.
-func (f *Forest) leaf(b *branch) *child {
-	for i := len(b.children) - 1; i >= 0; i-- {
-		if c := &b.children[i]; !c.interior && c.evict.IsZero() {
-			return c
-		}
-	}
-	return nil
 }
 
 // dismiss asks a child to find another parent and says when it is starved.
@@ -148,7 +144,7 @@ func (f *Forest) evict(now time.Time, b *branch) {
 
 // removeChild ends a child's feed.
 func (f *Forest) removeChild(b *branch, id membership.NodeID) {
-	i := slices.IndexFunc(b.children, func(c child) bool { return c.id == id })
+	i := b.child(id)
 	if i < 0 {
 		return
 	}

@@ -3,6 +3,7 @@ package overlay
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -16,6 +17,7 @@ type Config struct {
 	Info   stripe.Info
 	Source bool // this participant is the root of all stripes
 	All    bool // wants every stripe (it plays); otherwise its home stripes only
+	Room   bool // wants k stripes besides, to make shards that did not come
 	Slots  int  // children of one stripe it may have in all
 	// Back is how far behind the newest block a newcomer wants to begin.
 	Back time.Duration
@@ -72,27 +74,46 @@ type Forest struct {
 	dropHome time.Time // no home stripe is given up before
 	leaving  bool
 	ended    bool
-	final    uint64    // the last block, if ended
-	overAt   time.Time // when what is missing of the last blocks is given up
-	out      []Output
+
+	// What the book told at the last look.
+	cover    []cover
+	relays   int
+	networks int
+	short    bool      // the source feeds nobody in some stripes
+	betterAt time.Time // when a nearer parent is next looked for
+
+	told     bool // parents know standing:
+	standing int  // -1, 0, 1: fewer than k stripes, k, more
+
+	final  uint64    // the last block, if ended
+	overAt time.Time // when what is missing of the last blocks is given up
+	out    []Output
 }
 
-type peer struct{ rtt, rttVar time.Duration }
+type peer struct {
+	rtt, rttVar time.Duration
+	live        int // stripes that it gets, as it said last
+}
 
 // branch is our place in one stripe's tree.
 type branch struct {
 	stripe int
 	home   bool // we may have children here
 	wanted bool // we want to be fed
+	extra  bool // we want it to be able to make others
+	made   bool // we make it ourselves: the source feeds it to nobody
+	quota  int  // how many relays the source feeds
 
-	parent membership.NodeID
-	former membership.NodeID    // the parent before, whose last shards are on their way
-	path   []membership.ShortID // from the source to the parent, both included
-	backup membership.NodeID    // could be the parent; kept connected
-	search *search              // for a parent, or a better one
-	calm   time.Time            // no search before
-	rest   time.Duration        // how long the next failed search rests
-	shuns  []shun               // parents that failed here
+	parent  membership.NodeID
+	network netip.Prefix         // the parent's
+	former  membership.NodeID    // the parent before, whose last shards are on their way
+	path    []membership.ShortID // from the source to the parent, both included
+	backup  backup               // could be the parent; kept connected
+	unfit   []shun               // could not
+	search  *search              // for a parent, or a better one
+	calm    time.Time            // no search before
+	rest    time.Duration        // how long the next failed search rests
+	shuns   []shun               // parents that failed here
 
 	last  uint64 // newest block number fed to us
 	got   bool
@@ -100,6 +121,11 @@ type branch struct {
 	begun time.Time // when a parent last accepted us as a newcomer
 	heard time.Time // when a shard last came, or the parent accepted
 	late  time.Time // since when another stripe is ahead; zero if none is
+
+	newest    uint64 // block that we hold for children
+	holds     bool
+	warned    time.Time // when children were told that we look for a parent
+	repairing time.Time // when the parent said so; zero if something came since
 
 	children []child
 }
@@ -121,10 +147,12 @@ type shun struct {
 func New(now time.Time, cfg Config, book *membership.Book, rnd *rand.Rand) *Forest {
 	f := &Forest{cfg: cfg, book: book, rnd: rnd, peers: map[membership.NodeID]*peer{}}
 	for s := range cfg.Info.Layout.N() {
-		b := &branch{stripe: s, home: cfg.Source, wanted: cfg.All && !cfg.Source}
+		b := &branch{stripe: s, wanted: cfg.All && !cfg.Source}
 		f.branches = append(f.branches, b)
 	}
-	f.born, f.tidyAt = now, now
+	f.born, f.tidyAt, f.betterAt = now, now, now.Add(betterEvery)
+	f.cover = make([]cover, len(f.branches))
+	f.setQuotas(now)
 	f.Step(now)
 	return f
 }
@@ -151,6 +179,9 @@ func (f *Forest) Up(now time.Time, id membership.NodeID) {
 	for _, b := range f.branches {
 		if b.search != nil {
 			f.connected(now, b, id)
+		}
+		if b.backup.id == id && b.wanted {
+			f.askBackup(now, b)
 		}
 	}
 }
@@ -182,8 +213,16 @@ func (f *Forest) Measured(id membership.NodeID, rtt, rttVar time.Duration) {
 
 // Heard takes a message about this stream from a connected peer.
 func (f *Forest) Heard(now time.Time, from membership.NodeID, m Message) {
+	p := f.peers[from]
+	if p == nil {
+		return
+	}
+	if m, ok := m.(*Live); ok {
+		p.live = m.Stripes
+		return
+	}
 	b := f.branchOf(m)
-	if b == nil || f.peers[from] == nil {
+	if b == nil {
 		return
 	}
 	switch m := m.(type) {
@@ -199,6 +238,12 @@ func (f *Forest) Heard(now time.Time, from membership.NodeID, m Message) {
 		f.dropped(now, b, from, m)
 	case *Route:
 		f.rerouted(now, b, from, m.Path)
+	case *Repairing:
+		if b.parent == from {
+			f.repairing(now, b)
+		}
+	case *Promise:
+		f.promised(now, b, from, m.Path)
 	default:
 		panic(fmt.Sprintf("overlay: Forest heard %T", m))
 	}
@@ -219,6 +264,10 @@ func (f *Forest) branchOf(m Message) *branch {
 	case *Drop:
 		s = m.Stripe
 	case *Route:
+		s = m.Stripe
+	case *Repairing:
+		s = m.Stripe
+	case *Promise:
 		s = m.Stripe
 	default:
 		panic(fmt.Sprintf("overlay: Forest heard %T", m))
@@ -242,6 +291,8 @@ func (f *Forest) Feeds(id membership.NodeID, s int) bool {
 func (f *Forest) Got(now time.Time, s int, number uint64) {
 	b := f.branches[s]
 	b.heard, f.heard = now, now
+	b.warned, b.repairing = time.Time{}, time.Time{}
+	b.hold(number)
 	if !b.got || number > b.last {
 		b.last, b.got = number, true
 	}
@@ -301,7 +352,15 @@ func (f *Forest) SetInfo(info stripe.Info) { f.cfg.Info = info }
 
 // SetSlots changes how many children there may be. Those above it stay until
 // they leave.
-func (f *Forest) SetSlots(n int) { f.cfg.Slots = n }
+func (f *Forest) SetSlots(now time.Time, n int) {
+	f.cfg.Slots = n
+	if f.cfg.Source {
+		f.setQuotas(now)
+	}
+}
+
+// SetRoom says whether there is room to take k stripes besides our own.
+func (f *Forest) SetRoom(on bool) { f.cfg.Room = on }
 
 // Leave says goodbye: children are told who else feeds them and are fed for
 // farewell more, parents are left at the end of it. It returns when it is over.
@@ -353,15 +412,12 @@ func (f *Forest) Step(now time.Time) {
 	}
 	if !now.Before(f.tidyAt) {
 		f.tidyAt = now.Add(tidyEvery + time.Duration(f.rnd.Int64N(int64(tidyEvery)/2)))
-		if f.cfg.Source {
-			f.thinRoots(now)
-		} else {
-			f.reconsiderHomes(now)
-			f.tidy(now)
-			f.warm(now)
-		}
+		f.keepHouse(now)
 	}
 	for _, b := range f.branches {
+		if at, ok := f.warnAt(b); ok && !now.Before(at) {
+			f.warn(now, b)
+		}
 		if f.ended && !now.Before(f.overAt) {
 			f.leaveEnded(now, b)
 		}
@@ -377,6 +433,23 @@ func (f *Forest) Step(now time.Time) {
 	}
 }
 
+// keepHouse does what needs no haste.
+func (f *Forest) keepHouse(now time.Time) {
+	f.survey()
+	f.setQuotas(now)
+	if f.cfg.Source {
+		f.thinRoots(now)
+		return
+	}
+	f.reconsiderHomes(now)
+	f.takeExtra(now)
+	f.decideMaking(now)
+	f.tidy(now)
+	f.seekBetter(now)
+	f.warm(now)
+	f.tellLive(now)
+}
+
 // watch is when this stripe next needs a search, unless something comes or one
 // for that reason is under way.
 func (f *Forest) watch(b *branch) (time.Time, bool) {
@@ -387,7 +460,7 @@ func (f *Forest) watch(b *branch) (time.Time, bool) {
 		return b.calm, true
 	}
 	if !b.late.IsZero() {
-		return later(b.late.Add(f.patience(b)), b.calm), true
+		return later(f.silentAt(b), b.calm), true
 	}
 	if b != f.prober() {
 		return time.Time{}, false
@@ -462,6 +535,9 @@ func (f *Forest) Deadline() (at time.Time, ok bool) {
 				sooner(c.evict)
 			}
 		}
+		if t, warns := f.warnAt(b); warns {
+			sooner(t)
+		}
 		if !b.wanted || f.ended {
 			continue
 		}
@@ -484,94 +560,6 @@ func (f *Forest) lingers() bool {
 	return slices.ContainsFunc(f.branches, func(b *branch) bool {
 		return b.got && b.last >= f.final && !b.parent.IsZero()
 	})
-}
-
-// BranchStatus is our place in one stripe.
-type BranchStatus struct {
-	Parent membership.NodeID // zero if there is none
-	Depth  int               // hops from the source; 0 for the source, or if there is no parent
-	Live   bool              // fed by a parent that is not late
-	Home   bool
-}
-
-// Branch tells our place in stripe s.
-func (f *Forest) Branch(now time.Time, s int) BranchStatus {
-	b := f.branches[s]
-	st := BranchStatus{Parent: b.parent, Home: b.home}
-	if f.cfg.Source {
-		st.Live = true
-	} else if !b.parent.IsZero() {
-		st.Depth = len(b.path)
-		st.Live = b.got && !f.silent(now, b)
-	}
-	return st
-}
-
-// Wants reports whether shards of stripe s are wanted, for us or our children.
-func (f *Forest) Wants(s int) bool {
-	return f.branches[s].wanted || len(f.branches[s].children) > 0
-}
-
-// Home reports whether stripe s is a home stripe or still has children.
-func (f *Forest) Home(s int) bool { return f.branches[s].home || len(f.branches[s].children) > 0 }
-
-// Children is the number of children of all stripes, without those asked to go.
-func (f *Forest) Children() int { return f.children - f.going }
-
-// Fed is the number of children of all stripes that are fed, those asked to go
-// among them.
-func (f *Forest) Fed() int { return f.children }
-
-// Parents returns who feeds us, each once, in the order of the stripes, with
-// the number of stripes taken from each.
-func (f *Forest) Parents() (ids []membership.NodeID, stripes []int) {
-	for _, b := range f.branches {
-		if b.parent.IsZero() {
-			continue
-		}
-		i := slices.Index(ids, b.parent)
-		if i < 0 {
-			ids, stripes = append(ids, b.parent), append(stripes, 0)
-			i = len(ids) - 1
-		}
-		stripes[i]++
-	}
-	return ids, stripes
-}
-
-// Uses reports whether the connection to a peer is needed.
-func (f *Forest) Uses(id membership.NodeID) bool {
-	for _, b := range f.branches {
-		if b.parent == id || b.backup == id || b.search != nil && b.search.waitsFor(id) {
-			return true
-		}
-		for _, c := range b.children {
-			if c.id == id {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// Advert is what our record says of this stream.
-func (f *Forest) Advert() membership.Carried {
-	c := membership.Carried{
-		Stream: f.cfg.Info.Stream,
-		Epoch:  f.cfg.Info.Epoch,
-		Source: f.cfg.Source,
-	}
-	if f.leaving {
-		return c
-	}
-	c.Free = max(0, f.cfg.Slots-f.children)
-	for _, b := range f.branches {
-		if b.home {
-			c.Homes |= 1 << b.stripe
-			c.Depth = max(c.Depth, len(b.path))
-		}
-	}
-	return c
 }
 
 func (b *branch) shun(id membership.NodeID, now time.Time) {

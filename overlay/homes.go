@@ -1,9 +1,12 @@
 package overlay
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"math"
 	"math/bits"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
@@ -23,43 +26,56 @@ func (f *Forest) homesWanted(relays int) int {
 	}
 	n, m := f.cfg.Info.Layout.N(), f.cfg.Info.Layout.M
 	each := (3*n/2 + relays - 1) / relays
+	if f.short {
+		// The source does not serve what nobody has as a home stripe.
+		m = max(m, (n+relays-1)/relays)
+	}
 	return max(1, min(each, m, n, f.cfg.Slots))
 }
 
 // cover is what other relays are known to give to one stripe.
 type cover struct {
 	relays int
+	roots  int     // that the source feeds, or that make the stripe
 	slots  float64 // each relay's, spread evenly over its home stripes
 	free   int
 }
 
-// coverage tells what others give to each stripe, and counts all relays, with us.
-func (f *Forest) coverage() (per []cover, relays int) {
-	per = make([]cover, len(f.branches))
-	relays = 1
+// survey goes through the book once: what others give to each stripe, how many
+// relays there are, with us, and in how many networks.
+func (f *Forest) survey() {
+	per := make([]cover, len(f.branches))
+	relays := 1
+	networks := map[netip.Prefix]bool{}
 	for _, e := range f.book.All() {
 		c, ok := e.Carries(f.cfg.Info.Stream)
 		if !ok || e.Doubted || e.Slots == 0 || c.Source || c.Epoch != f.cfg.Info.Epoch {
 			continue
 		}
 		relays++
+		if network, ok := networkOf(e); ok {
+			networks[network] = true
+		}
 		each := float64(e.Slots) / float64(max(1, bits.OnesCount64(c.Homes)))
 		for s := range per {
 			if c.Home(s) {
 				per[s].relays++
 				per[s].slots += each
 				per[s].free += c.Free
+				if c.Depth == 1 {
+					per[s].roots++
+				}
 			}
 		}
 	}
-	return per, relays
+	f.cover, f.relays, f.networks = per, relays, len(networks)
 }
 
 // reconsiderHomes takes the scarcest stripes as home stripes until there are
 // enough, moves from a stripe that others serve better to one that is short, and
 // gives one up, rarely, when the pool has grown.
 func (f *Forest) reconsiderHomes(now time.Time) {
-	per, relays := f.coverage()
+	per, relays := f.cover, f.relays
 	want := f.homesWanted(relays)
 	have := 0
 	for _, b := range f.branches {
@@ -109,11 +125,52 @@ func (f *Forest) betterThere(per []cover, here, there *branch, homes int) bool {
 	return b.free == 0 && a.slots >= b.slots+float64(f.cfg.Slots)/float64(homes)/2
 }
 
+// wants reports whether a stripe is to be fed to us: all for who plays, home
+// stripes for who relays, and k others besides for a relay with room.
+func (f *Forest) wants(b *branch) bool {
+	return (f.cfg.All || b.home || b.extra) && !b.made && !f.cfg.Source
+}
+
+// takeExtra chooses the k stripes that a relay with room takes besides its home
+// stripes, in an order of its own.
+func (f *Forest) takeExtra(now time.Time) {
+	order := slices.Clone(f.branches)
+	slices.SortFunc(order, func(a, b *branch) int {
+		return cmp.Compare(rank(f.cfg.Self, a.stripe), rank(f.cfg.Self, b.stripe))
+	})
+	left := 0
+	if f.cfg.Room {
+		left = f.cfg.Info.Layout.K
+	}
+	for _, b := range order {
+		extra := !b.home && left > 0
+		if extra {
+			left--
+		}
+		if b.extra == extra {
+			continue
+		}
+		b.extra = extra
+		switch wants := f.wants(b); {
+		case wants && !b.wanted:
+			f.begin(now, b)
+		case !wants && b.wanted:
+			b.wanted, b.search = false, nil
+			f.evict(now, b)
+		}
+	}
+}
+
+// begin wants a stripe that was not wanted before.
+func (f *Forest) begin(now time.Time, b *branch) {
+	b.wanted, b.got = true, false
+	b.late, b.heard, b.calm = time.Time{}, now, now
+}
+
 func (f *Forest) takeHome(now time.Time, b *branch) {
 	b.home = true
 	if !b.wanted {
-		b.wanted, b.got = true, false
-		b.late, b.heard, b.calm = time.Time{}, now, now
+		f.begin(now, b)
 	}
 	if !b.parent.IsZero() {
 		// The parent should know that this child feeds others now.
@@ -122,8 +179,11 @@ func (f *Forest) takeHome(now time.Time, b *branch) {
 }
 
 func (f *Forest) giveUpHome(now time.Time, b *branch) {
-	b.home, b.wanted = false, f.cfg.All
-	if !b.wanted {
+	if b.made {
+		b.made, b.path = false, nil
+	}
+	b.home = false
+	if b.wanted = f.wants(b); !b.wanted {
 		b.search = nil
 	}
 	for i := range b.children {
@@ -175,94 +235,4 @@ func (f *Forest) mostCovered(per []cover) *branch {
 func rank(id membership.NodeID, s int) uint32 {
 	sum := sha256.Sum256(append(id[:], byte(s)))
 	return uint32(sum[0])<<24 | uint32(sum[1])<<16 | uint32(sum[2])<<8 | uint32(sum[3])
-}
-
-// thinRoots asks the newest relay of a stripe that has more than Roots at the
-// source to move below another: relays that came as viewers, or found nobody
-// else at first. One that comes back, having found nobody, may stay.
-func (f *Forest) thinRoots(now time.Time) {
-	for _, b := range f.branches {
-		if f.roots(b) <= Roots {
-			continue
-		}
-		for i := len(b.children) - 1; i >= 0; i-- {
-			c := &b.children[i]
-			if c.interior && c.evict.IsZero() && now.Sub(c.since) >= rootStay && len(f.alternatives(b, c.id)) > 0 {
-				f.dismiss(now, b, c, Full)
-				break
-			}
-		}
-	}
-}
-
-// tidy looks for a relay in stripes that the source feeds us only because there
-// was nobody else, and in home stripes where it feeds more relays than it should.
-func (f *Forest) tidy(now time.Time) {
-	source := membership.NodeID(f.cfg.Info.Root)
-	for _, b := range f.branches {
-		if !b.wanted || b.parent != source || b.search != nil || f.ended {
-			continue
-		}
-		if now.Sub(b.begun) < f.cfg.Back+stillMin {
-			continue // the past is still coming, and only from there
-		}
-		if b.home && (f.rootsKnown(b) < Roots || f.rnd.IntN(3) > 0) {
-			continue
-		}
-		b.search = &search{replace: true, tidy: true, next: now}
-	}
-}
-
-// warm keeps, for every stripe, a connection to somebody who could be the parent
-// if the parent dies: dialling only then may cost more time than there is.
-func (f *Forest) warm(now time.Time) {
-	dials := 0
-	for _, b := range f.branches {
-		if !b.wanted || b.parent.IsZero() || f.ended {
-			b.backup = membership.NodeID{}
-			continue
-		}
-		if e, ok := f.book.Get(b.backup); ok && f.peers[b.backup] != nil && !e.Doubted {
-			if _, fit := f.eligible(now, b, e, false); fit {
-				continue
-			}
-		}
-		e := f.bestBackup(now, b)
-		if e == nil {
-			b.backup = membership.NodeID{}
-			continue
-		}
-		b.backup = e.Node
-		if f.peers[e.Node] == nil && dials < maxWarm {
-			dials++
-			f.out = append(f.out, Dial{Peer: e.Node})
-		}
-	}
-}
-
-// bestBackup is the best candidate of a stripe, a connected one if possible.
-func (f *Forest) bestBackup(now time.Time, b *branch) *membership.Entry {
-	var best *membership.Entry
-	var bestScore time.Duration
-	for _, e := range f.book.All() {
-		if _, ok := f.eligible(now, b, e, false); !ok || e.Doubted {
-			continue
-		}
-		if score := f.score(e, true); best == nil || score < bestScore {
-			best, bestScore = e, score
-		}
-	}
-	return best
-}
-
-// rootsKnown counts the other relays that the source is known to feed in a stripe.
-func (f *Forest) rootsKnown(b *branch) int {
-	roots := 0
-	for _, e := range f.book.All() {
-		c, ok := e.Carries(f.cfg.Info.Stream)
-		if ok && !e.Doubted && !c.Source && c.Home(b.stripe) && c.Depth == 1 {
-			roots++
-		}
-	}
-	return roots
 }

@@ -32,6 +32,19 @@ const (
 	// them while those who were displaced find another parent.
 	overlapPart = 8
 
+	// reservePart is the part of a source's slots, one in so many, that newcomers
+	// do not get.
+	reservePart = 8
+	// manyNetworks is how many networks must be known before what one of them may
+	// feed us is limited: to one in stripesPerNetwork of the stripes, and to
+	// parentsPerNetwork parents.
+	manyNetworks      = 8
+	stripesPerNetwork = 4
+	parentsPerNetwork = 2
+	// maxUnfit is how many candidates that would not be a stripe's backup are
+	// remembered; the oldest is forgotten.
+	maxUnfit = 8
+
 	// gather is how long a newcomer that knows no candidate waits for records
 	// before it turns to the source.
 	gather = 250 * time.Millisecond
@@ -65,6 +78,15 @@ const (
 	// tidyEvery is how often stripes taken from the source for want of a relay
 	// look for one, and home stripes are reconsidered.
 	tidyEvery = time.Second
+	// betterEvery is how often a nearer parent is looked for, up to twice as late.
+	betterEvery = 5 * time.Second
+	// standbyEvery is how often a backup is asked whether it still would, and how
+	// long one that would not is left alone.
+	standbyEvery = 10 * time.Second
+	// repairWait is how long a parent that says it is looking for another is
+	// waited for, and repairMax how long that may go on.
+	repairWait = time.Second
+	repairMax  = 1500 * time.Millisecond
 	// rootStay is how long a relay above Roots may stay at the source before it is
 	// asked, again, to move.
 	rootStay = 2 * time.Second

@@ -41,8 +41,8 @@ type Sample struct {
 // Subscribe asks to be fed one stripe: from block From on, or if Fresh from the
 // last random access block that is at least Back old.
 //
-//	kind 4 | stream 32 | stripe 1 | flags 1 | from 6 | back 2 (ms)
-//	flags: 1 fresh, 2 interior, 4 last resort, 8 only if newer
+//	kind 4 | stream 32 | stripe 1 | flags 1 | from 6 | back 2 (ms) | live 1
+//	flags: 1 fresh, 2 interior, 4 last resort, 8 only if newer, 16 standby
 type Subscribe struct {
 	Stream     stripe.ID
 	Stripe     int
@@ -52,6 +52,8 @@ type Subscribe struct {
 	Interior   bool // the asker has the stripe as a home stripe: it will feed others
 	LastResort bool // the asker found no other parent
 	IfNewer    bool // refuse unless you hold block From or a later one, even if Fresh
+	Standby    bool // do not feed, only say whether you would: Promise or Refuse
+	Live       int  // stripes that the asker gets; below k it has less than it needs
 }
 
 // Accept says that shards of the stripe follow. Path leads from the source to
@@ -96,6 +98,34 @@ type Drop struct {
 //
 //	kind 9 | stream 32 | stripe 1 | path
 type Route struct {
+	Stream stripe.ID
+	Stripe int
+	Path   []membership.ShortID
+}
+
+// Repairing tells a child that the stripe is silent above its parent, who is
+// looking for another: the child stays.
+//
+//	kind 10 | stream 32 | stripe 1
+type Repairing struct {
+	Stream stripe.ID
+	Stripe int
+}
+
+// Live tells a parent how many stripes the child gets, when that begins or ceases
+// to be k or more than k: who has more than k makes room for who has less.
+//
+//	kind 11 | stream 32 | stripes 1
+type Live struct {
+	Stream  stripe.ID
+	Stripes int
+}
+
+// Promise answers a standby Subscribe: the sender would feed the stripe. Path is
+// that of an Accept.
+//
+//	kind 12 | stream 32 | stripe 1 | path
+type Promise struct {
 	Stream stripe.ID
 	Stripe int
 	Path   []membership.ShortID
@@ -168,6 +198,12 @@ func Decode(b []byte) (Message, error) {
 		m = &Drop{}
 	case 9:
 		m = &Route{}
+	case 10:
+		m = &Repairing{}
+	case 11:
+		m = &Live{}
+	case 12:
+		m = &Promise{}
 	default:
 		return nil, fmt.Errorf("%w: kind %d", ErrMessage, kind)
 	}
@@ -190,7 +226,7 @@ func check(m Message) error {
 	case *Sample:
 		ok = len(m.Records) <= MaxSample
 	case *Subscribe:
-		ok = m.Stripe < stripe.MaxShards
+		ok = m.Stripe < stripe.MaxShards && m.Live <= stripe.MaxShards
 	case *Accept:
 		ok = m.Stripe < stripe.MaxShards && len(m.Path) >= 1 && len(m.Path) <= MaxDepth
 	case *Route:
@@ -201,6 +237,12 @@ func check(m Message) error {
 		ok = m.Stripe < stripe.MaxShards && m.Reason < reasonCount && len(m.Alternatives) <= MaxAlternatives
 	case *Leave:
 		ok = m.Stripe < stripe.MaxShards
+	case *Repairing:
+		ok = m.Stripe < stripe.MaxShards
+	case *Live:
+		ok = m.Stripes <= stripe.MaxShards
+	case *Promise:
+		ok = m.Stripe < stripe.MaxShards && len(m.Path) >= 1 && len(m.Path) <= MaxDepth
 	case *Hello, *Ask:
 	default:
 		panic(fmt.Sprintf("overlay: check of %T", m))
@@ -220,6 +262,9 @@ func (*Refuse) kind() uint8    { return 6 }
 func (*Leave) kind() uint8     { return 7 }
 func (*Drop) kind() uint8      { return 8 }
 func (*Route) kind() uint8     { return 9 }
+func (*Repairing) kind() uint8 { return 10 }
+func (*Live) kind() uint8      { return 11 }
+func (*Promise) kind() uint8   { return 12 }
 
 func (m *Hello) write(w *wire.Writer) { w.Bytes16(m.Record) }
 func (m *Hello) read(r *wire.Reader)  { m.Record = r.Bytes16() }
@@ -244,6 +289,7 @@ const (
 	flagInterior
 	flagLastResort
 	flagIfNewer
+	flagStandby
 )
 
 func (m *Subscribe) write(w *wire.Writer) {
@@ -252,7 +298,7 @@ func (m *Subscribe) write(w *wire.Writer) {
 	for _, f := range []struct {
 		on  bool
 		bit uint8
-	}{{m.Fresh, flagFresh}, {m.Interior, flagInterior}, {m.LastResort, flagLastResort}, {m.IfNewer, flagIfNewer}} {
+	}{{m.Fresh, flagFresh}, {m.Interior, flagInterior}, {m.LastResort, flagLastResort}, {m.IfNewer, flagIfNewer}, {m.Standby, flagStandby}} {
 		if f.on {
 			flags |= f.bit
 		}
@@ -260,6 +306,7 @@ func (m *Subscribe) write(w *wire.Writer) {
 	w.U8(flags)
 	w.U48(m.From)
 	w.U16(uint16(min(m.Back.Milliseconds(), 0xffff)))
+	w.U8(uint8(m.Live))
 }
 
 func (m *Subscribe) read(r *wire.Reader) {
@@ -269,8 +316,10 @@ func (m *Subscribe) read(r *wire.Reader) {
 	m.Interior = flags&flagInterior != 0
 	m.LastResort = flags&flagLastResort != 0
 	m.IfNewer = flags&flagIfNewer != 0
+	m.Standby = flags&flagStandby != 0
 	m.From = r.U48()
 	m.Back = time.Duration(r.U16()) * time.Millisecond
+	m.Live = int(r.U8())
 }
 
 func (m *Accept) write(w *wire.Writer) {
@@ -316,6 +365,22 @@ func (m *Route) write(w *wire.Writer) {
 }
 
 func (m *Route) read(r *wire.Reader) {
+	m.Stream, m.Stripe = readBranch(r)
+	m.Path = readPath(r)
+}
+
+func (m *Repairing) write(w *wire.Writer) { writeBranch(w, m.Stream, m.Stripe) }
+func (m *Repairing) read(r *wire.Reader)  { m.Stream, m.Stripe = readBranch(r) }
+
+func (m *Live) write(w *wire.Writer) { writeBranch(w, m.Stream, m.Stripes) }
+func (m *Live) read(r *wire.Reader)  { m.Stream, m.Stripes = readBranch(r) }
+
+func (m *Promise) write(w *wire.Writer) {
+	writeBranch(w, m.Stream, m.Stripe)
+	writePath(w, m.Path)
+}
+
+func (m *Promise) read(r *wire.Reader) {
 	m.Stream, m.Stripe = readBranch(r)
 	m.Path = readPath(r)
 }

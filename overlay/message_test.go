@@ -58,7 +58,7 @@ func messages() []Message {
 		&Subscribe{Stream: id, Stripe: 0},
 		&Subscribe{Stream: id, Stripe: 3, From: 0x010203040506, Back: 1500 * time.Millisecond, Fresh: true},
 		&Subscribe{Stream: id, Stripe: last, From: 1<<48 - 1, Back: 0xffff * time.Millisecond,
-			Fresh: true, Interior: true, LastResort: true, IfNewer: true},
+			Fresh: true, Interior: true, LastResort: true, IfNewer: true, Standby: true, Live: stripe.MaxShards},
 		&Accept{Stream: id, Stripe: 3, Path: pathOf(1)},
 		&Accept{Stream: id, Stripe: last, Path: pathOf(MaxDepth)},
 		&Refuse{Stream: id, Stripe: 3, Reason: Full},
@@ -68,6 +68,10 @@ func messages() []Message {
 		&Drop{Stream: id, Stripe: last, Reason: TooDeep, Alternatives: recordsOf(MaxAlternatives, membership.MaxRecord)},
 		&Route{Stream: id, Stripe: 3, Path: pathOf(2)},
 		&Route{Stream: id, Stripe: last, Path: pathOf(MaxDepth)},
+		&Repairing{Stream: id, Stripe: last},
+		&Live{Stream: id, Stripes: stripe.MaxShards},
+		&Promise{Stream: id, Stripe: 3, Path: pathOf(2)},
+		&Promise{Stream: id, Stripe: last, Path: pathOf(MaxDepth)},
 	}
 }
 
@@ -80,15 +84,15 @@ func TestMessagesRoundTrip(t *testing.T) {
 			t.Errorf("%v\n got %T %+v\nwant %T %+v", err, got, got, m, m)
 		}
 	}
-	if len(kinds) != 9 {
-		t.Errorf("%d kinds of message tried, of 9", len(kinds))
+	if len(kinds) != 12 {
+		t.Errorf("%d kinds of message tried, of 12", len(kinds))
 	}
 }
 
 // Every flag of Subscribe stands for itself.
 func TestSubscribeFlags(t *testing.T) {
-	for bits := range uint8(16) {
-		want := Subscribe{Fresh: bits&1 != 0, Interior: bits&2 != 0, LastResort: bits&4 != 0, IfNewer: bits&8 != 0}
+	for bits := range uint8(32) {
+		want := Subscribe{Fresh: bits&1 != 0, Interior: bits&2 != 0, LastResort: bits&4 != 0, IfNewer: bits&8 != 0, Standby: bits&16 != 0}
 		b := Encode(&want)
 		if b[34] != bits {
 			t.Errorf("flags %04b are written as %04b", bits, b[34])
@@ -180,7 +184,7 @@ func TestDecodeRefuses(t *testing.T) {
 		return append(branch(kind, 0, byte(n)), make([]byte, 8*n)...)
 	}
 	sample := append(append([]byte{3}, id[:]...), 0, 0)
-	subscribe := make([]byte, 9)
+	subscribe := make([]byte, 10)
 	// Each pair is just inside and just outside of a bound.
 	for what, pair := range map[string][2][]byte{
 		"records of sample":   {records(sample, MaxSample), records(sample, MaxSample+1)},
@@ -199,7 +203,13 @@ func TestDecodeRefuses(t *testing.T) {
 		"stripe of drop":      {branch(8, stripe.MaxShards-1, 0, 0), branch(8, stripe.MaxShards, 0, 0)},
 		"stripe of route":     {branch(9, stripe.MaxShards-1, path(9, 1)[34:]...), branch(9, stripe.MaxShards, path(9, 1)[34:]...)},
 		"kind 0":              {branch(7, 0), branch(0, 0)},
-		"kind 10":             {branch(7, 0), branch(10, 0)},
+		"path of promise":     {path(12, MaxDepth), path(12, MaxDepth+1)},
+		"no path of promise":  {path(12, 1), path(12, 0)},
+		"stripe of repairing": {branch(10, stripe.MaxShards-1), branch(10, stripe.MaxShards)},
+		"stripe of promise":   {branch(12, stripe.MaxShards-1, path(12, 1)[34:]...), branch(12, stripe.MaxShards, path(12, 1)[34:]...)},
+		"stripes of live":     {branch(11, stripe.MaxShards), branch(11, stripe.MaxShards+1)},
+		"live of subscribe":   {branch(4, 0, append(subscribe[:9:9], stripe.MaxShards)...), branch(4, 0, append(subscribe[:9:9], stripe.MaxShards+1)...)},
+		"kind 13":             {branch(7, 0), branch(13, 0)},
 		"length":              {Encode(&Hello{Record: make([]byte, MaxMessage-3)}), append([]byte{1, 0x0f, 0xfe}, make([]byte, MaxMessage-2)...)},
 	} {
 		if _, err := Decode(pair[0]); err != nil {

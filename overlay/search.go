@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -16,7 +17,8 @@ type search struct {
 	silent    bool // because that parent went silent
 	probe     bool // because no parent of ours says anything: asks few
 	hasty     bool // the parent that still feeds us is about to go
-	tidy      bool // only to relieve the source: never ask it
+	tidy      bool // only for a better place: the source is no last resort
+	above     int  // a path shorter than this is wanted; 0 if any will do
 	stage     stage
 	queue     []membership.NodeID // named by refusals: asked first
 	asked     []request
@@ -160,7 +162,7 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 		id := s.queue[0]
 		s.queue = s.queue[1:]
 		shunned := b.shunned(id, now) && id != membership.NodeID(f.cfg.Info.Root)
-		if s.find(id) == nil && id != b.parent && id != f.cfg.Self && !shunned {
+		if s.find(id) == nil && id != b.parent && id != f.cfg.Self && !shunned && f.fits(now, b, id) {
 			return id, true
 		}
 	}
@@ -170,10 +172,13 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 	if id, ok := f.rootFirst(b); ok && s.find(id) == nil {
 		return id, true
 	}
+	if k := &b.backup; s.urgent() && k.agree && f.peers[k.id] != nil && s.find(k.id) == nil && k.id != b.parent {
+		return k.id, true
+	}
 	var sure, doubted []*membership.Entry
 	for _, e := range f.book.All() {
 		c, ok := f.eligible(now, b, e, s.stage == stageAnyone)
-		if !ok || s.find(e.Node) != nil || s.tidy && c.Free == 0 {
+		if !ok || s.find(e.Node) != nil || s.tidy && !s.better(b, c) {
 			continue
 		}
 		if e.Doubted {
@@ -202,18 +207,26 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 	return best.Node, true
 }
 
-// rootFirst names the source if we are interior in this stripe and too few
-// relays are known to be fed by it.
-func (f *Forest) rootFirst(b *branch) (membership.NodeID, bool) {
-	source := membership.NodeID(f.cfg.Info.Root)
-	if !b.home || b.search.tidy || b.parent == source {
-		return source, false
+// better reports whether somebody would do for a search that need not find anybody.
+func (s *search) better(b *branch, c membership.Carried) bool {
+	if s.above > 0 && c.Depth+1 >= s.above {
+		return false
 	}
-	return source, f.rootsKnown(b) < Roots
+	return c.Free > 0 || b.home && s.above > 0 // who feeds others may take a leaf's place
+}
+
+// fits reports whether somebody who was named by another may be asked.
+func (f *Forest) fits(now time.Time, b *branch, id membership.NodeID) bool {
+	e, known := f.book.Get(id)
+	if !known || id == membership.NodeID(f.cfg.Info.Root) {
+		return true
+	}
+	_, ok := f.eligible(now, b, e, b.search.stage >= stageAnyone)
+	return ok
 }
 
 // eligible reports whether a node could be the parent of a stripe, as far as its
-// record tells; anyone says to disregard the rule of m.
+// record tells; anyone says to disregard the rules of m and of networks.
 func (f *Forest) eligible(now time.Time, b *branch, e *membership.Entry, anyone bool) (membership.Carried, bool) {
 	c, ok := e.Carries(f.cfg.Info.Stream)
 	switch {
@@ -224,14 +237,17 @@ func (f *Forest) eligible(now time.Time, b *branch, e *membership.Entry, anyone 
 		f.peers[e.Node] == nil && !e.MayDial(now):
 		return c, false
 	}
-	return c, anyone || f.standsIn(e.Node, b) < max(1, f.cfg.Info.Layout.M)
+	return c, anyone || f.standsIn(e.Node.Short(), b) < f.most() && !f.crowded(b, e)
 }
 
+// most is in how many of our stripes one node may be an ancestor.
+func (f *Forest) most() int { return max(1, f.cfg.Info.Layout.M) }
+
 // standsIn counts in how many of our other stripes a node is an ancestor.
-func (f *Forest) standsIn(id membership.NodeID, except *branch) int {
+func (f *Forest) standsIn(id membership.ShortID, except *branch) int {
 	n := 0
 	for _, b := range f.branches {
-		if b != except && !b.parent.IsZero() && slices.Contains(b.path, id.Short()) {
+		if b != except && !b.parent.IsZero() && slices.Contains(b.path, id) {
 			n++
 		}
 	}
@@ -304,6 +320,7 @@ func (f *Forest) subscribe(now time.Time, b *branch) *Subscribe {
 		Interior: b.home,
 		Fresh:    f.begins(now, b),
 		Back:     f.cfg.Back,
+		Live:     f.live(now),
 	}
 	if s := b.search; s != nil {
 		m.LastResort = s.stage != stageCandidates
@@ -337,8 +354,7 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 		f.rerouted(now, b, from, path)
 		return
 	}
-	loop := slices.Contains(path, f.cfg.Self.Short()) || path[len(path)-1] != from.Short()
-	if b.search == nil || b.search.find(from) == nil || loop {
+	if b.search == nil || b.search.find(from) == nil || !f.acceptable(b, from, path) {
 		f.send(from, &Leave{Stream: f.cfg.Info.Stream, Stripe: b.stripe})
 		if b.search != nil {
 			b.search.answered(now, from)
@@ -346,6 +362,10 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 		return
 	}
 	f.leaveParent(b)
+	b.network = netip.Prefix{}
+	if e, known := f.book.Get(from); known {
+		b.network, _ = networkOf(e)
+	}
 	if f.begins(now, b) {
 		b.begun = now
 	}
@@ -362,8 +382,26 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 	f.setPath(now, b, path)
 }
 
+// acceptable reports whether a path is one that we want: no loop, nobody on it who
+// stands in m other stripes of ours already, if there may be others, and short
+// enough if that was all we wanted.
+func (f *Forest) acceptable(b *branch, from membership.NodeID, path []membership.ShortID) bool {
+	s := b.search
+	if path[len(path)-1] != from.Short() || slices.Contains(path, f.cfg.Self.Short()) || s.above > 0 && len(path) >= s.above {
+		return false
+	}
+	source := membership.NodeID(f.cfg.Info.Root).Short()
+	return s.stage != stageCandidates || !slices.ContainsFunc(path, func(id membership.ShortID) bool {
+		return id != source && f.standsIn(id, b) >= f.most()
+	})
+}
+
 func (f *Forest) refused(now time.Time, b *branch, from membership.NodeID, m *Refuse) {
 	if b.search == nil || !b.search.waitsFor(from) {
+		if b.backup.id == from {
+			f.unfit(now, b)
+			f.learn(now, b, m.Alternatives)
+		}
 		return
 	}
 	b.search.answered(now, from)

@@ -27,7 +27,7 @@ import (
 //	TIME got S N | gots S-S N
 //	TIME NAME subscribe S [from=N] [fresh] [interior] [last] [newer]
 //	TIME NAME accept S PATH | refuse S REASON [NAMES] | drop S REASON [NAMES]
-//	TIME NAME leave S | route S PATH
+//	TIME NAME leave S | route S PATH | repairing S | promise S PATH | live N
 //	TIME wait | leave | close | end
 //	TIME place S…
 func TestStories(t *testing.T) {
@@ -239,7 +239,7 @@ func (s *teller) message(words []string) Message {
 	case "subscribe":
 		return &Subscribe{
 			Stream: id, Stripe: stripe, From: uint64(number(s.t, option(words, "from", "0"))), Back: time.Second,
-			Fresh: has("fresh"), Interior: has("interior"), LastResort: has("last"), IfNewer: has("newer"),
+			Fresh: has("fresh"), Interior: has("interior"), LastResort: has("last"), IfNewer: has("newer"), Standby: has("standby"), Live: number(s.t, option(words, "live", "0")),
 		}
 	case "accept":
 		return &Accept{Stream: id, Stripe: stripe, Path: s.path(names(2))}
@@ -251,6 +251,12 @@ func (s *teller) message(words []string) Message {
 		return &Drop{Stream: id, Stripe: stripe, Reason: reason(words[2]), Alternatives: s.records(names(3))}
 	case "leave":
 		return &Leave{Stream: id, Stripe: stripe}
+	case "repairing":
+		return &Repairing{Stream: id, Stripe: stripe}
+	case "promise":
+		return &Promise{Stream: id, Stripe: stripe, Path: s.path(names(2))}
+	case "live":
+		return &Live{Stream: id, Stripes: stripe}
 	}
 	s.t.Fatalf("no message %q", words)
 	return nil
@@ -310,7 +316,7 @@ func (s *teller) words(m Message) string {
 		for _, f := range []struct {
 			on   bool
 			name string
-		}{{m.Fresh, " fresh"}, {m.Interior, " interior"}, {m.LastResort, " last"}, {m.IfNewer, " newer"}} {
+		}{{m.Fresh, " fresh"}, {m.Interior, " interior"}, {m.LastResort, " last"}, {m.IfNewer, " newer"}, {m.Standby, " standby"}} {
 			if f.on {
 				text += f.name
 			}
@@ -326,6 +332,12 @@ func (s *teller) words(m Message) string {
 		return fmt.Sprintf("drop %d %v %s", m.Stripe, m.Reason, s.who(m.Alternatives))
 	case *Leave:
 		return fmt.Sprintf("leave %d", m.Stripe)
+	case *Repairing:
+		return fmt.Sprintf("repairing %d", m.Stripe)
+	case *Live:
+		return fmt.Sprintf("live %d", m.Stripes)
+	case *Promise:
+		return fmt.Sprintf("promise %d %s", m.Stripe, s.way(m.Path))
 	}
 	s.t.Fatalf("message %T", m)
 	return ""

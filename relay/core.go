@@ -22,6 +22,10 @@ type Config struct {
 	Addrs []netip.AddrPort
 	// Upload is the room for children, in bits a second; 0 feeds nobody.
 	Upload float64
+	// Download is what a relay that does not play may be sent, in bits a second. If
+	// it has room for k stripes besides its home stripes it takes them, to make
+	// shards that did not come; 0 takes home stripes only.
+	Download float64
 	// Streams are carried as soon as somebody tells their info, at most MaxStreams.
 	Streams []stripe.ID
 	// Any makes it carry whatever streams the pool has, up to MaxStreams.
@@ -352,6 +356,12 @@ func (c *Core) heard(now time.Time, in Heard) {
 		c.forward(now, in, m.Stream)
 	case *overlay.Route:
 		c.forward(now, in, m.Stream)
+	case *overlay.Repairing:
+		c.forward(now, in, m.Stream)
+	case *overlay.Live:
+		c.forward(now, in, m.Stream)
+	case *overlay.Promise:
+		c.forward(now, in, m.Stream)
 	default:
 		panic(fmt.Sprintf("relay: message %T", m))
 	}
@@ -487,11 +497,31 @@ func (c *Core) connections() {
 	}
 }
 
-// slots is how many children each of the streams carried may have, the upload
-// shared evenly: 0.85 of it, less an eighth that is kept for pull.
-func (c *Core) slots(info stripe.Info) int {
-	share := c.cfg.Upload / float64(max(1, len(c.streams)))
-	return int(share * 0.85 * 0.875 / info.SlotRate())
+// slots is how many children a stream may have, the upload shared evenly: 0.85 of
+// it, less an eighth that is kept for pull. A source that could not feed
+// overlay.Roots relays a stripe so leaves pull to others, and a twentieth unused:
+// k slots, and with them the stream, are more than they all.
+func (c *Core) slots(info stripe.Info, source bool) int {
+	most := c.cfg.Upload / float64(max(1, len(c.streams))) / info.SlotRate()
+	slots := int(most * 0.85 * 0.875)
+	if source {
+		slots = max(slots, min(overlay.Roots*info.Layout.N(), int(most*0.95)))
+	}
+	return slots
+}
+
+// hasRoom reports whether a relay may take k stripes besides its home stripes.
+func (c *Core) hasRoom(info stripe.Info) bool {
+	share := c.cfg.Download / float64(max(1, len(c.streams)))
+	return !c.cfg.Play && share >= info.SlotRate()*float64(info.Layout.K+1)
+}
+
+// share divides the upload among the streams.
+func (c *Core) share(now time.Time) {
+	for _, s := range c.streams {
+		s.forest.SetSlots(now, c.slots(s.info, s.source))
+		s.forest.SetRoom(!s.source && c.hasRoom(s.info))
+	}
 }
 
 // spareUpload is what is left for newcomers' past when the children have theirs.
@@ -512,7 +542,7 @@ func (c *Core) advertise(now time.Time) {
 	rec := membership.Record{Node: c.self, TTL: recordTTL, Addrs: c.cfg.Addrs}
 	for _, s := range c.streams {
 		a := s.forest.Advert()
-		rec.Slots += c.slots(s.info)
+		rec.Slots += c.slots(s.info, s.source)
 		rec.Streams = append(rec.Streams, a)
 	}
 	if rec.Slots == 0 && !c.cfg.Gossips {

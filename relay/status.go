@@ -40,6 +40,7 @@ type StripeStatus struct {
 	Depth    int
 	Live     bool
 	Home     bool
+	Made     bool // made here: the source feeds it to nobody
 	Wanted   bool
 	Children int
 }
@@ -53,7 +54,7 @@ func (c *Core) Status(now time.Time) Status {
 		}
 	}
 	for _, s := range c.streams {
-		st.Streams = append(st.Streams, s.status(now, c.slots(s.info)))
+		st.Streams = append(st.Streams, s.status(now, c.slots(s.info, s.source)))
 	}
 	return st
 }
@@ -70,12 +71,12 @@ func (s *stream) status(now time.Time, slots int) StreamStatus {
 		if b.Live {
 			st.Live++
 		}
-		wants := s.forest.Wants(i)
+		wants := s.forest.Wants(i) && !b.Made
 		if wants {
 			wanted++
 		}
 		st.Stripes = append(st.Stripes, StripeStatus{
-			Stripe: i, Parent: b.Parent, Depth: b.Depth, Live: b.Live, Home: b.Home,
+			Stripe: i, Parent: b.Parent, Depth: b.Depth, Live: b.Live, Home: b.Home, Made: b.Made,
 			Wanted: wants, Children: len(s.feeds[i]),
 		})
 	}

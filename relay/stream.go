@@ -110,7 +110,7 @@ func (c *Core) takeInfo(now time.Time, raw []byte, own bool) bool {
 	}
 	s.info, s.rawInfo = info, slices.Clone(raw)
 	s.forest.SetInfo(info)
-	s.forest.SetSlots(c.slots(info))
+	c.share(now)
 	c.tell(s)
 	c.out = append(c.out, Opened{Info: info})
 	return true
@@ -130,12 +130,10 @@ func (c *Core) openStream(now time.Time, info stripe.Info, raw []byte, own bool)
 	}
 	c.streams = append(c.streams, s)
 	s.forest = overlay.New(now, overlay.Config{
-		Self: c.self, Info: info, Source: own, All: c.cfg.Play,
-		Slots: c.slots(info), Back: c.cfg.Back,
+		Self: c.self, Info: info, Source: own, All: c.cfg.Play, Room: !own && c.hasRoom(info),
+		Slots: c.slots(info, own), Back: c.cfg.Back,
 	}, c.book, c.rnd)
-	for _, other := range c.streams {
-		other.forest.SetSlots(c.slots(other.info))
-	}
+	c.share(now)
 	c.wants = slices.DeleteFunc(c.wants, func(id stripe.ID) bool { return id == info.Stream })
 	c.askPause = 0
 	for _, p := range c.peers {
@@ -324,10 +322,20 @@ func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, f
 	if b.Has(stripe.End) {
 		s.end(now, b.Number)
 	}
-	if s.play && b.rebuild == notRebuilt && b.count() >= s.info.Layout.K {
+	if b.rebuild == notRebuilt && b.count() >= s.info.Layout.K && (s.play || !s.source && s.lacks(b)) {
 		b.rebuild = rebuilding
 		c.out = append(c.out, Rebuild{Coder: s.coder, Shards: slices.Clone(b.shards)})
 	}
+}
+
+// lacks reports whether a shard of a home stripe has not come.
+func (s *stream) lacks(b *block) bool {
+	for i := range s.info.Layout.N() {
+		if b.have>>i&1 == 0 && s.forest.Home(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // end marks a stream whose last block is known: silence is no fault from now on.
@@ -352,7 +360,9 @@ func (c *Core) rebuilt(now time.Time, in Rebuilt) {
 	}
 	s.stats.Blocks++
 	s.stats.Payload += uint64(len(in.Data))
-	c.out = append(c.out, Deliver{Header: in.Shards[0].Header, Data: in.Data, Parity: in.Parity})
+	if s.play {
+		c.out = append(c.out, Deliver{Header: in.Shards[0].Header, Data: in.Data, Parity: in.Parity})
+	}
 	if b == nil {
 		return
 	}
@@ -360,6 +370,7 @@ func (c *Core) rebuilt(now time.Time, in Rebuilt) {
 	for i, shard := range in.Shards {
 		if s.forest.Home(i) && b.have>>i&1 == 0 {
 			s.stats.Remade++
+			s.forest.Made(i, shard.Number)
 			c.accept(now, s, b, shard, false)
 		}
 	}

@@ -85,12 +85,16 @@ func messages() map[string]overlay.Message {
 		"ask":    &overlay.Ask{Stream: streamID},
 		"sample": &overlay.Sample{Stream: streamID, Info: infoRaw, Records: [][]byte{recordRaw}},
 		"subscribe": &overlay.Subscribe{
-			Stream: streamID, Stripe: 3, From: 8, Back: 1500 * time.Millisecond, Interior: true, IfNewer: true,
+			Stream: streamID, Stripe: 3, From: 8, Back: 1500 * time.Millisecond, Interior: true, IfNewer: true, Live: 17,
 		},
 		"accept": &overlay.Accept{Stream: streamID, Stripe: 3, Path: path},
 		"refuse": &overlay.Refuse{Stream: streamID, Stripe: 3, Reason: overlay.Full, Alternatives: [][]byte{recordRaw}},
 		"leave":  &overlay.Leave{Stream: streamID, Stripe: 3},
 		"drop":   &overlay.Drop{Stream: streamID, Stripe: 3, Reason: overlay.Leaving},
 		"route":  &overlay.Route{Stream: streamID, Stripe: 3, Path: path},
+
+		"repairing": &overlay.Repairing{Stream: streamID, Stripe: 3},
+		"live":      &overlay.Live{Stream: streamID, Stripes: 15},
+		"promise":   &overlay.Promise{Stream: streamID, Stripe: 3, Path: path},
 	}
 }

@@ -1,0 +1,101 @@
+package overlay
+
+import (
+	"slices"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+)
+
+// backup is somebody who said that it would be the parent of a stripe.
+type backup struct {
+	id    membership.NodeID
+	asked time.Time // when it was last asked; zero if it is still being dialled
+	agree bool      // and said yes
+}
+
+// warm keeps, for every stripe, a connection to somebody who has agreed to be the
+// parent if the parent dies: dialling and asking only then may cost more time than
+// there is.
+func (f *Forest) warm(now time.Time) {
+	dials := 0
+	for _, b := range f.branches {
+		if !b.wanted || b.parent.IsZero() || f.ended {
+			b.backup = backup{}
+			continue
+		}
+		e, known := f.book.Get(b.backup.id)
+		fit := known && f.peers[b.backup.id] != nil && !e.Doubted
+		if fit {
+			_, fit = f.eligible(now, b, e, false)
+		}
+		if !fit {
+			if e = f.bestBackup(now, b); e == nil {
+				b.backup = backup{}
+				continue
+			}
+			if b.backup.id != e.Node {
+				b.backup = backup{id: e.Node}
+			}
+			if f.peers[e.Node] == nil {
+				if dials < maxWarm {
+					dials++
+					f.out = append(f.out, Dial{Peer: e.Node})
+				}
+				continue
+			}
+		}
+		f.askBackup(now, b)
+	}
+}
+
+// askBackup asks a connected backup whether it would, and again after standbyEvery.
+func (f *Forest) askBackup(now time.Time, b *branch) {
+	if k := &b.backup; f.peers[k.id] != nil && (k.asked.IsZero() || now.Sub(k.asked) >= standbyEvery) {
+		k.asked = now
+		m := f.subscribe(now, b)
+		m.Standby, m.Fresh, m.IfNewer, m.LastResort, m.From = true, false, false, false, 0
+		f.send(k.id, m)
+	}
+}
+
+// promised notes that a backup agreed. One that stands below our parent would
+// die with it.
+func (f *Forest) promised(now time.Time, b *branch, from membership.NodeID, path []membership.ShortID) {
+	if b.backup.id != from || b.backup.asked.IsZero() {
+		return
+	}
+	if slices.Contains(path, b.parent.Short()) || slices.Contains(path, f.cfg.Self.Short()) {
+		f.unfit(now, b)
+		return
+	}
+	b.backup.agree = true
+}
+
+// unfit drops a backup that will not do, and does not try it again soon.
+func (f *Forest) unfit(now time.Time, b *branch) {
+	b.unfit = slices.DeleteFunc(b.unfit, func(s shun) bool { return now.After(s.until) })
+	if len(b.unfit) == maxUnfit {
+		b.unfit = slices.Delete(b.unfit, 0, 1)
+	}
+	b.unfit = append(b.unfit, shun{b.backup.id, now.Add(standbyEvery)})
+	b.backup = backup{}
+}
+
+// bestBackup is the best candidate of a stripe, a connected one if possible.
+func (f *Forest) bestBackup(now time.Time, b *branch) *membership.Entry {
+	var best *membership.Entry
+	var bestScore time.Duration
+	for _, e := range f.book.All() {
+		if _, ok := f.eligible(now, b, e, false); !ok || e.Doubted {
+			continue
+		}
+		if slices.ContainsFunc(b.unfit, func(s shun) bool { return s.id == e.Node && now.Before(s.until) }) {
+			continue
+		}
+		if score := f.score(e, true); best == nil || score < bestScore {
+			best, bestScore = e, score
+		}
+	}
+	return best
+}

@@ -1,0 +1,88 @@
+package overlay
+
+import (
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+)
+
+// When there are not enough slots for all, everybody gets k stripes before anybody
+// gets more: who has fewer may take the place of a child that has more. Who gives
+// slots comes before who gives none. Nobody is shut out for giving none.
+
+// live is how many stripes parents feed us.
+func (f *Forest) live(now time.Time) int {
+	n := 0
+	for _, b := range f.branches {
+		if b.wanted && !b.parent.IsZero() && b.got && !f.silent(now, b) {
+			n++
+		}
+	}
+	return n
+}
+
+// tellLive tells parents when we begin or cease to have k stripes, or more.
+func (f *Forest) tellLive(now time.Time) {
+	if !f.cfg.All {
+		return
+	}
+	live, k := f.live(now), f.cfg.Info.Layout.K
+	standing := min(1, max(-1, live-k))
+	if f.told && standing == f.standing {
+		return
+	}
+	f.told, f.standing = true, standing
+	parents, _ := f.Parents()
+	for _, id := range parents {
+		f.send(id, &Live{Stream: f.cfg.Info.Stream, Stripes: live})
+	}
+}
+
+// victim is the child in whose place somebody is let in although there is no
+// room: one that feeds nobody in the stripe, for who does; one that has more
+// than k stripes, for who has less, or for who gives something if it gives
+// nothing. It is nil if there is none, or too many have been asked to go already.
+func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Subscribe) *child {
+	if f.going >= f.overlap() {
+		return nil
+	}
+	var best *child
+	bestRank := 0
+	needy := m.Live < f.cfg.Info.Layout.K
+	gives := f.gives(from)
+	for i := len(b.children) - 1; i >= 0; i-- {
+		c := &b.children[i]
+		if c.interior || !c.evict.IsZero() {
+			continue
+		}
+		rich, rides := f.rich(c.id), !f.gives(c.id)
+		rank := 0
+		switch {
+		case rich && rides && (m.Interior || needy || gives):
+			rank = 3
+		case rich && (m.Interior || needy):
+			rank = 2
+		case m.Interior:
+			rank = 1
+		}
+		if rank > bestRank {
+			best, bestRank = c, rank
+		}
+	}
+	if best == nil && f.cfg.Source && m.Interior && m.IfNewer {
+		return f.oldestRoot(now, b)
+	}
+	return best
+}
+
+// rich reports whether a child said that it has more than k stripes.
+func (f *Forest) rich(id membership.NodeID) bool {
+	p := f.peers[id]
+	return p != nil && p.live > f.cfg.Info.Layout.K
+}
+
+// gives reports whether a node offers slots, as far as we know.
+func (f *Forest) gives(id membership.NodeID) bool {
+	e, ok := f.book.Get(id)
+	return ok && e.Slots > 0
+}

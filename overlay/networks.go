@@ -1,0 +1,68 @@
+package overlay
+
+import (
+	"net/netip"
+
+	"github.com/stripecast/stripecast/membership"
+)
+
+// Whoever runs many relays in one network must not stand between a viewer and
+// more of its stripes than it can miss. Once there is a choice, a quarter of the
+// stripes, and two parents, are taken from one network at the most.
+
+// networkOf is what one operator most likely has: a /24 of IPv4, a /48 of IPv6, of
+// the first address that a record names. Loopback is no network: ok is false.
+func networkOf(e *membership.Entry) (network netip.Prefix, ok bool) {
+	if len(e.Addrs) == 0 {
+		return network, false
+	}
+	addr := e.Addrs[0].Addr().Unmap()
+	if addr.IsLoopback() {
+		return network, false
+	}
+	bits := 48
+	if addr.Is4() {
+		bits = 24
+	}
+	network, err := addr.Prefix(bits)
+	return network, err == nil
+}
+
+// crowded reports whether a node's network would feed us too much if the node fed
+// us this stripe.
+func (f *Forest) crowded(b *branch, e *membership.Entry) bool {
+	network, ok := networkOf(e)
+	if !ok || f.networks < manyNetworks {
+		return false
+	}
+	stripes := 0
+	var parents [parentsPerNetwork]membership.NodeID
+	known := 0
+	for _, other := range f.branches {
+		if other == b || other.parent.IsZero() || other.network != network {
+			continue
+		}
+		stripes++
+		if other.parent == e.Node || known == len(parents) {
+			continue
+		}
+		seen := false
+		for _, p := range parents[:known] {
+			seen = seen || p == other.parent
+		}
+		if !seen {
+			parents[known] = other.parent
+			known++
+		}
+	}
+	return stripes >= max(1, len(f.branches)/stripesPerNetwork) || known >= parentsPerNetwork && !f.isParent(e.Node)
+}
+
+func (f *Forest) isParent(id membership.NodeID) bool {
+	for _, b := range f.branches {
+		if b.parent == id {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,97 @@
+package overlay
+
+import (
+	"slices"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+)
+
+// BranchStatus is our place in one stripe.
+type BranchStatus struct {
+	Parent membership.NodeID // zero if there is none
+	Depth  int               // hops from the source; 0 for the source, or if there is no parent
+	Live   bool              // fed by a parent that is not late
+	Home   bool
+	Made   bool // we make it ourselves
+}
+
+// Branch tells our place in stripe s.
+func (f *Forest) Branch(now time.Time, s int) BranchStatus {
+	b := f.branches[s]
+	st := BranchStatus{Parent: b.parent, Home: b.home, Made: b.made}
+	if f.cfg.Source {
+		st.Live = true
+	} else if !b.parent.IsZero() {
+		st.Depth = len(b.path)
+		st.Live = b.got && !f.silent(now, b)
+	}
+	return st
+}
+
+// Wants reports whether shards of stripe s are wanted, for us or our children.
+func (f *Forest) Wants(s int) bool {
+	return f.branches[s].wanted || len(f.branches[s].children) > 0
+}
+
+// Home reports whether stripe s is a home stripe or still has children.
+func (f *Forest) Home(s int) bool { return f.branches[s].home || len(f.branches[s].children) > 0 }
+
+// Children is the number of children of all stripes, without those asked to go.
+func (f *Forest) Children() int { return f.children - f.going }
+
+// Fed is the number of children of all stripes that are fed, those asked to go
+// among them.
+func (f *Forest) Fed() int { return f.children }
+
+// Parents returns who feeds us, each once, in the order of the stripes, with
+// the number of stripes taken from each.
+func (f *Forest) Parents() (ids []membership.NodeID, stripes []int) {
+	for _, b := range f.branches {
+		if b.parent.IsZero() {
+			continue
+		}
+		i := slices.Index(ids, b.parent)
+		if i < 0 {
+			ids, stripes = append(ids, b.parent), append(stripes, 0)
+			i = len(ids) - 1
+		}
+		stripes[i]++
+	}
+	return ids, stripes
+}
+
+// Uses reports whether the connection to a peer is needed.
+func (f *Forest) Uses(id membership.NodeID) bool {
+	for _, b := range f.branches {
+		if b.parent == id || b.backup.id == id || b.search != nil && b.search.waitsFor(id) {
+			return true
+		}
+		for _, c := range b.children {
+			if c.id == id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Advert is what our record says of this stream.
+func (f *Forest) Advert() membership.Carried {
+	c := membership.Carried{
+		Stream: f.cfg.Info.Stream,
+		Epoch:  f.cfg.Info.Epoch,
+		Source: f.cfg.Source,
+	}
+	if f.leaving {
+		return c
+	}
+	c.Free = max(0, f.cfg.Slots-f.children)
+	for _, b := range f.branches {
+		if b.home {
+			c.Homes |= 1 << b.stripe
+			c.Depth = max(c.Depth, len(b.path))
+		}
+	}
+	return c
+}
