@@ -24,7 +24,8 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 	i := b.child(from)
 	if i < 0 {
 		if !f.room() {
-			f.dismiss(now, b, f.victim(now, b, from, m), Full)
+			of, c := f.victim(now, b, from, m)
+			f.dismiss(now, of, c, Full)
 		}
 		b.children = append(b.children, child{id: from, since: now})
 		f.children++
@@ -63,12 +64,18 @@ func (f *Forest) refusal(now time.Time, b *branch, from membership.NodeID, m *Su
 		return 0, false
 	case i >= 0:
 		return Full, true // it was asked to go
-	case !f.room() && f.victim(now, b, from, m) == nil:
+	case !f.room() && !f.replaces(now, b, from, m):
 		return Full, true
 	case f.cfg.Source && !f.rootless(b, m) && !f.lastResort(m):
 		return Full, true // who else can, must: the source carries the stream once or twice
 	}
 	return 0, false
+}
+
+// replaces reports whether somebody may come although there is no room.
+func (f *Forest) replaces(now time.Time, b *branch, from membership.NodeID, m *Subscribe) bool {
+	_, c := f.victim(now, b, from, m)
+	return c != nil
 }
 
 // ready reports whether we have the stripe, or can make it, for others.
@@ -127,6 +134,9 @@ func (f *Forest) dismiss(now time.Time, b *branch, c *child, why Reason) {
 		f.going++
 	}
 	c.evict = now.Add(shedTime)
+	if f.short && f.cfg.Source {
+		c.evict = now.Add(shedShort)
+	}
 }
 
 // evict starves the dismissed who stayed, and leaves the parent of a stripe that

@@ -27,17 +27,12 @@ func (f *Forest) tidy(now time.Time) {
 
 // seekBetter looks, now and then and in one stripe at a time, for a parent nearer
 // to the source: nearer by a hop at least, so that two never change places for
-// ever. In a home stripe of which the source feeds too few, that is the source.
+// ever.
 func (f *Forest) seekBetter(now time.Time) {
-	if now.Before(f.betterAt) || f.ended {
+	if f.ended || f.seekRoot(now) || now.Before(f.betterAt) {
 		return
 	}
 	f.betterAt = now.Add(betterEvery + time.Duration(f.rnd.Int64N(int64(betterEvery))))
-	source := membership.NodeID(f.cfg.Info.Root)
-	settled := func(b *branch) bool {
-		return b.wanted && b.search == nil && !b.parent.IsZero() && b.parent != source && b.late.IsZero() &&
-			now.Sub(b.begun) >= f.cfg.Back+stillMin
-	}
 	var gain uint64 // stripes in which somebody nearer is known
 	for _, e := range f.book.All() {
 		c, ok := e.Carries(f.cfg.Info.Stream)
@@ -50,18 +45,13 @@ func (f *Forest) seekBetter(now time.Time) {
 				break
 			}
 			b := f.branches[s]
-			if c.Depth+1 < len(b.path) && (c.Free > 0 || b.home) && settled(b) {
+			if c.Depth+1 < len(b.path) && (c.Free > 0 || b.home) && f.settled(now, b) {
 				gain |= 1 << s
 			}
 		}
 	}
 	var of []*branch
 	for _, b := range f.branches {
-		headless := b.home && f.cover[b.stripe].roots < b.quota && settled(b)
-		if headless {
-			b.search = &search{replace: true, tidy: true, above: len(b.path), next: now, queue: []membership.NodeID{source}}
-			return
-		}
 		if gain>>b.stripe&1 == 1 {
 			of = append(of, b)
 		}
@@ -70,4 +60,24 @@ func (f *Forest) seekBetter(now time.Time) {
 		b := of[f.rnd.IntN(len(of))]
 		b.search = &search{replace: true, tidy: true, above: len(b.path), next: now}
 	}
+}
+
+// settled reports whether a stripe is fed by a relay, and has been for a while.
+func (f *Forest) settled(now time.Time, b *branch) bool {
+	return b.wanted && b.search == nil && !b.parent.IsZero() && b.parent != membership.NodeID(f.cfg.Info.Root) &&
+		b.late.IsZero() && now.Sub(b.begun) >= f.cfg.Back+stillMin
+}
+
+// seekRoot asks the source in a home stripe of which it is known to feed too few.
+func (f *Forest) seekRoot(now time.Time) bool {
+	for _, b := range f.branches {
+		if b.home && f.cover[b.stripe].roots < b.quota && f.settled(now, b) {
+			b.search = &search{
+				replace: true, tidy: true, above: len(b.path), next: now,
+				queue: []membership.NodeID{membership.NodeID(f.cfg.Info.Root)},
+			}
+			return true
+		}
+	}
+	return false
 }

@@ -42,9 +42,9 @@ func (f *Forest) tellLive(now time.Time) {
 // room: one that feeds nobody in the stripe, for who does; one that has more
 // than k stripes, for who has less, or for who gives something if it gives
 // nothing. It is nil if there is none, or too many have been asked to go already.
-func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Subscribe) *child {
+func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Subscribe) (of *branch, c *child) {
 	if f.going >= f.overlap() {
-		return nil
+		return nil, nil
 	}
 	var best *child
 	bestRank := 0
@@ -69,10 +69,13 @@ func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Sub
 			best, bestRank = c, rank
 		}
 	}
-	if best == nil && f.cfg.Source && m.Interior && m.IfNewer {
-		return f.oldestRoot(now, b)
+	if best == nil && f.cfg.Source && f.rootless(b, m) {
+		if of, c = f.surplus(); c == nil && m.IfNewer {
+			return b, f.oldestRoot(now, b)
+		}
+		return of, c
 	}
-	return best
+	return b, best
 }
 
 // rich reports whether a child said that it has more than k stripes.

@@ -26,10 +26,6 @@ func (f *Forest) homesWanted(relays int) int {
 	}
 	n, m := f.cfg.Info.Layout.N(), f.cfg.Info.Layout.M
 	each := (3*n/2 + relays - 1) / relays
-	if f.short {
-		// The source does not serve what nobody has as a home stripe.
-		m = max(m, (n+relays-1)/relays)
-	}
 	return max(1, min(each, m, n, f.cfg.Slots))
 }
 
@@ -90,6 +86,7 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 		}
 		f.takeHome(now, b)
 	}
+	have += f.takeSole(now)
 	if now.Before(f.dropHome) {
 		return
 	}
@@ -106,6 +103,9 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 		return
 	}
 	f.dropHome = now.Add(2*time.Second + time.Duration(f.rnd.Int64N(int64(3*time.Second))))
+	if f.short {
+		f.dropHome = now // who has too many is in the way of others at the source
+	}
 	if move && f.rnd.IntN(2) == 0 {
 		return // another may move there at the same time: let chance decide
 	}
@@ -113,6 +113,26 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 	if move {
 		f.takeHome(now, rare)
 	}
+}
+
+// takeSole takes home stripes beyond the usual number if a source is short of
+// uplink and nobody else has them: it feeds each to one only, and who is that one
+// must pass it on. One that nobody takes comes to nobody. It returns how many.
+func (f *Forest) takeSole(now time.Time) int {
+	if !f.short || f.cfg.Slots == 0 || now.Sub(f.born) < soleAfter {
+		return 0 // others may have them: their records are still to come
+	}
+	n := 0
+	for _, b := range f.branches {
+		if b.home || b.quota == 0 || f.cover[b.stripe].relays > 0 {
+			continue
+		}
+		if b.parent == membership.NodeID(f.cfg.Info.Root) || b.parent.IsZero() && f.rnd.IntN(f.relays) == 0 {
+			f.takeHome(now, b)
+			n++
+		}
+	}
+	return n
 }
 
 // betterThere reports whether our slots are worth more in another stripe than in
@@ -185,6 +205,8 @@ func (f *Forest) giveUpHome(now time.Time, b *branch) {
 	b.home = false
 	if b.wanted = f.wants(b); !b.wanted {
 		b.search = nil
+	} else if !b.parent.IsZero() {
+		f.send(b.parent, f.subscribe(now, b)) // that we feed nobody any more
 	}
 	for i := range b.children {
 		f.dismiss(now, b, &b.children[i], NotHere)

@@ -94,6 +94,11 @@ const (
 	rootReturn = 10 * time.Second
 	// shedTime is how long children of a home stripe that is given up are still fed.
 	shedTime = 3 * time.Second
+	// soleAfter is how long a newcomer waits for others' records before it takes more
+	// home stripes than usual because nobody has them.
+	soleAfter = 2500 * time.Millisecond
+	// shedShort is how long a source short of uplink feeds on.
+	shedShort = 500 * time.Millisecond
 	// lastBlocks is how many blocks before the last one a stripe waits for before
 	// it lets go of its parent, and endPatience for how long.
 	lastBlocks  = 8

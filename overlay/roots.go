@@ -107,6 +107,20 @@ func (f *Forest) rootless(b *branch, m *Subscribe) bool {
 	return m.Interior && f.roots(b) < most
 }
 
+// surplus is a child of the source in whatever stripe that it need not feed: one
+// that feeds nobody there, or a relay more than its quota; nil if there is none.
+func (f *Forest) surplus() (of *branch, c *child) {
+	for _, b := range f.branches {
+		over := f.roots(b) > b.quota
+		for i := len(b.children) - 1; i >= 0; i-- {
+			if c := &b.children[i]; c.evict.IsZero() && (!c.interior || over) {
+				return b, c
+			}
+		}
+	}
+	return nil, nil
+}
+
 // oldestRoot is the relay that the source has fed longest in a stripe, or nil. In
 // its place comes one who says that nothing comes; if it does live it finds a
 // place below.
