@@ -86,11 +86,12 @@ func (f *Forest) ready(now time.Time, b *branch) bool {
 	return f.cfg.Source || f.ended || !b.parent.IsZero()
 }
 
-// lastResort reports whether the source feeds somebody who found no other parent.
-// A newcomer must leave the reserve to orphans.
+// lastResort reports whether the source feeds somebody who found no other parent,
+// given that there is room, or will be. A newcomer must leave the reserve to
+// orphans.
 func (f *Forest) lastResort(m *Subscribe) bool {
 	free := f.cfg.Slots - f.children
-	return m.LastResort && free > 0 && (!m.Fresh || m.Interior || free > f.reserve())
+	return m.LastResort && (!m.Fresh || m.Interior || free <= 0 || free > f.reserve())
 }
 
 // room reports whether one more child may be fed. Those asked to go cost upload

@@ -71,8 +71,10 @@ func (f *Forest) decideMaking(now time.Time) {
 			b.search, b.made, b.wanted = nil, true, false
 			f.setPath(now, b, []membership.ShortID{membership.NodeID(f.cfg.Info.Root).Short()})
 		case b.made && !ours:
-			b.made, b.wanted, b.path = false, f.wants(b), nil
-			b.late, b.calm = time.Time{}, now
+			b.made, b.path = false, nil
+			if f.wants(b) {
+				f.begin(now, b)
+			}
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 // told and when; below the line stands what it wants done, in virtual time.
 //
 //	config layout=K+M [slots=N] [source] [all]
-//	TIME know NAME [homes=S,S…] [free=N] [slots=N] [depth=N]
+//	TIME know NAME [homes=S,S…] [free=N] [slots=N] [depth=N] [at=IP]
 //	TIME up NAME | down NAME
 //	TIME got S N | gots S-S N
 //	TIME NAME subscribe S [from=N] [fresh] [interior] [last] [newer]
@@ -215,13 +215,14 @@ func (s *teller) record(words []string) []byte {
 	c := membership.Carried{
 		Stream: s.info.Stream, Epoch: s.info.Epoch,
 		Free: number(s.t, option(words, "free", "5")), Depth: number(s.t, option(words, "depth", "1")),
+		Source: words[0] == "source",
 	}
 	for _, h := range strings.Split(option(words, "homes", "0"), ",") {
 		c.Homes |= 1 << number(s.t, h)
 	}
 	return membership.Record{
 		Node: nodeID(words[0]), Seq: s.seq, TTL: time.Minute, Slots: number(s.t, option(words, "slots", "8")),
-		Addrs:   []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:7070")},
+		Addrs:   []netip.AddrPort{netip.MustParseAddrPort(option(words, "at", "10.0.0.1") + ":7070")},
 		Streams: []membership.Carried{c},
 	}.Sign(nodeKey(words[0]))
 }
