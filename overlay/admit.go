@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -52,8 +53,8 @@ func (f *Forest) refusal(now time.Time, b *branch, from membership.NodeID, m *Su
 		return Leaving, true
 	case !b.home:
 		return NotHere, true
-	case b.isAbove(from):
-		return Loop, true
+	case b.isAbove(from), b.search != nil && b.search.waitsFor(from) && bytes.Compare(f.cfg.Self[:], from[:]) < 0:
+		return Loop, true // also if both ask each other: one of them must not
 	case !f.ready(now, b):
 		return NotReady, true
 	case len(b.path) >= MaxDepth:
