@@ -505,7 +505,7 @@ func (c *Core) slots(info stripe.Info, source bool) int {
 	most := c.cfg.Upload / float64(max(1, len(c.streams))) / info.SlotRate()
 	slots := int(most * 0.85 * 0.875)
 	if source {
-		slots = max(slots, min(overlay.Roots*info.Layout.N(), int(most*0.95)))
+		slots = max(slots, min(overlay.Roots*info.Layout.N(), int(most*stripe.SourceShare)))
 	}
 	return slots
 }

@@ -133,3 +133,11 @@ func (i Info) SlotRate() float64 {
 	proof := float64(i.Layout.ShardOverhead()*8) / i.BlockTime.Seconds()
 	return (data + proof) * 1.1
 }
+
+// SourceShare is the part of its uplink that a source short of it gives to
+// children; SlotRate leaves room for retransmissions already.
+const SourceShare = 0.95
+
+// LeastUpload is the uplink with which a source can feed k stripes once, in bits a
+// second: about 1.2 times the stream's rate. With less nobody can play it.
+func (i Info) LeastUpload() float64 { return i.SlotRate() * float64(i.Layout.K) / SourceShare }

@@ -16,8 +16,9 @@ import (
 
 type relayFlags struct {
 	node
-	newPool bool
-	allow   []string
+	newPool  bool
+	allow    []string
+	download string
 }
 
 func newRelay(c *console) *cobra.Command {
@@ -36,6 +37,7 @@ func newRelay(c *console) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.newPool, "new-pool", false, "start a pool of its own")
 	flags.StringSliceVar(&f.allow, "allow", nil, "carry only streams with these `ID`s, several with commas")
+	flags.StringVar(&f.download, "download", "0", "bits a second it may be sent of all streams, as 10M: with room for a whole stream\nit takes that, and passes on what got lost before it; 0 takes home stripes only")
 	f.node.flags(flags, ":7070", "20M", "127.0.0.1:0")
 	return cmd
 }
@@ -49,7 +51,11 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 	if err != nil {
 		return err
 	}
-	cfg := relay.Config{Key: host.NewKey(), Upload: upload, Any: len(args) == 0}
+	download, err := parseRate(f.download)
+	if err != nil {
+		return err
+	}
+	cfg := relay.Config{Key: host.NewKey(), Upload: upload, Download: download, Any: len(args) == 0}
 	if len(args) > relay.MaxStreams {
 		return fail(fmt.Errorf("%d links", len(args)), "a relay carries at most %d streams", relay.MaxStreams)
 	}

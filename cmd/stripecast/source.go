@@ -90,9 +90,9 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 		return explainInput(ctx, err, input)
 	}
 	info := src.Info()
-	if slot := info.SlotRate(); upload > 0 && upload*0.85*0.875 < slot*float64(info.Layout.N()) {
-		c.say("warning: %s of upload do not carry this stream of %s once as %v; it needs %s (--upload)",
-			rate(upload), rate(float64(info.Rate)), info.Layout, rate(slot*float64(info.Layout.N())/0.85/0.875))
+	if least := info.LeastUpload(); upload > 0 && upload < least {
+		c.say("warning: %s of upload do not carry this stream of %s once; it needs %s (--upload)",
+			rate(upload), rate(float64(info.Rate)), rate(least))
 	}
 	h, err := f.start(ctx, c, logger, relay.Config{Key: nodeKey(key), Upload: upload}, true)
 	if err != nil {
