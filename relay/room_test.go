@@ -95,7 +95,7 @@ func TestMaker(t *testing.T) {
 	}
 	r.in(Learned{Record: rec.Sign(testKey("source"))})
 	for i := range uint64(20) {
-		r.arrive("source", r.block(100 + i)...)
+		r.arrive("source", r.block(100+i)...)
 		r.pass(rigBlock)
 	}
 	made := -1
