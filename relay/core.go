@@ -126,6 +126,9 @@ func (c *Core) Handle(now time.Time, in Input) []Output {
 		for _, s := range c.streams {
 			s.forest.Measured(in.Peer, in.RTT, in.RTTVar)
 		}
+	case Capacity:
+		c.cfg.Upload = in.Upload
+		c.share(now)
 	case Announce:
 		c.takeInfo(now, in.Info, true)
 	case Publish:
@@ -524,13 +527,18 @@ func (c *Core) share(now time.Time) {
 	}
 }
 
-// spareUpload is what is left for newcomers' past when the children have theirs.
+// spareUpload is what is left for newcomers' past when the children have theirs. A
+// source short of uplink has nothing left but that.
 func (c *Core) spareUpload() float64 {
-	spare := c.cfg.Upload * (1 - catchUpShare)
+	spare, least := c.cfg.Upload*(1-catchUpShare), c.cfg.Upload*catchUpShare
 	for _, s := range c.streams {
 		spare -= float64(s.forest.Fed()) * s.info.SlotRate()
+		if s.source && c.slots(s.info, true) < overlay.Roots*s.info.Layout.N() {
+			spare += c.cfg.Upload * catchUpShare
+			least = c.cfg.Upload * (1 - stripe.SourceShare)
+		}
 	}
-	return max(spare, c.cfg.Upload*catchUpShare)
+	return max(spare, least)
 }
 
 // advertise signs and spreads our record when it changed.

@@ -64,6 +64,9 @@ type Measured struct {
 	RTT, RTTVar time.Duration
 }
 
+// Capacity: there is another figure for the room for children.
+type Capacity struct{ Upload float64 } // bits a second
+
 // Announce makes the participant the source of a stream, or changes its info.
 // Info is signed.
 type Announce struct{ Info []byte }
@@ -86,6 +89,7 @@ func (Rebuilt) input()  {}
 func (Learned) input()  {}
 func (Rumour) input()   {}
 func (Measured) input() {}
+func (Capacity) input() {}
 func (Announce) input() {}
 func (Publish) input()  {}
 func (Leave) input()    {}
@@ -100,7 +104,7 @@ type Say struct {
 	Msg  overlay.Message
 }
 
-// Forward: send a shard to a child; drop it if it cannot be sent before Expires.
+// Forward: send a shard to a child; drop it as an Outbox does.
 type Forward struct {
 	Peer    membership.NodeID
 	Shard   *stripe.Shard

@@ -100,8 +100,8 @@ func TestMaker(t *testing.T) {
 	}
 	made := -1
 	for _, s := range r.core.Status(r.now).Streams[0].Stripes {
-		if s.Made != s.Home {
-			t.Errorf("%+v", s)
+		if fed := homes>>s.Stripe&1 == 1; s.Made == fed {
+			t.Errorf("fed by the source: %v, %+v", fed, s)
 		}
 		if s.Made {
 			made = s.Stripe

@@ -214,7 +214,7 @@ func (c *Core) arrived(now time.Time, in Arrived) {
 	case b.have&bit != 0:
 		s.stats.Twice++
 		if s.forest.Feeds(in.Peer, shard.Index) && bytes.Equal(in.Shard, b.shards[shard.Index].Encoded()) {
-			s.forest.Got(now, shard.Index, shard.Number) // we made it ourselves meanwhile: it is not late for that
+			s.forest.Got(now, in.Peer, shard.Index, shard.Number) // we made it ourselves meanwhile: it is not late for that
 		}
 		return
 	case b.asked&bit != 0 && b.proof != nil:
@@ -291,7 +291,7 @@ func (c *Core) checked(now time.Time, in Checked) {
 			}
 		}
 		s.stats.Shards++
-		c.accept(now, s, b, in.Shard, s.forest.Feeds(in.Peer, in.Shard.Index))
+		c.accept(now, s, b, in.Shard, in.Peer, s.forest.Feeds(in.Peer, in.Shard.Index))
 	}
 	c.checkWaiting(now, s, b)
 }
@@ -310,13 +310,13 @@ func (c *Core) checkWaiting(now time.Time, s *stream, b *block) {
 
 // accept holds a genuine shard, passes it on, and rebuilds the block at the k-th.
 // fed says that it came from whom the forest expects it from.
-func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, fed bool) {
+func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, from membership.NodeID, fed bool) {
 	if b.have>>shard.Index&1 == 1 || b.Number < s.window.low {
 		return
 	}
 	s.window.put(b, shard)
 	if fed {
-		s.forest.Got(now, shard.Index, shard.Number)
+		s.forest.Got(now, from, shard.Index, shard.Number)
 	}
 	s.passOn(now, shard, &c.out)
 	if b.Has(stripe.End) {
@@ -371,7 +371,7 @@ func (c *Core) rebuilt(now time.Time, in Rebuilt) {
 		if s.forest.Home(i) && b.have>>i&1 == 0 {
 			s.stats.Remade++
 			s.forest.Made(i, shard.Number)
-			c.accept(now, s, b, shard, false)
+			c.accept(now, s, b, shard, c.self, false)
 		}
 	}
 }
@@ -386,7 +386,7 @@ func (c *Core) publish(now time.Time, shards []*stripe.Shard) {
 	b := s.window.open(&h)
 	s.window.prove(b, &Proof{Header: h, Sig: shards[0].Sig})
 	for _, shard := range shards {
-		c.accept(now, s, b, shard, true)
+		c.accept(now, s, b, shard, c.self, true)
 	}
 	s.stats.Blocks++
 	s.stats.Payload += uint64(h.DataLen)

@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stripecast/stripecast/cmd/stripecast/clip"
+	"github.com/stripecast/stripecast/membership"
 	"github.com/stripecast/stripecast/playout"
 	"github.com/stripecast/stripecast/playout/httpd"
 	"github.com/stripecast/stripecast/playout/view"
@@ -38,6 +40,7 @@ type demoFlags struct {
 	relays, viewers int
 	layout, http    string
 	duration, kill  time.Duration
+	drill           bool
 }
 
 func newDemo(c *console) *cobra.Command {
@@ -48,7 +51,10 @@ func newDemo(c *console) *cobra.Command {
 		Long: "Run a source with a built-in clip, relays and viewers on this machine, over real\n" +
 			"QUIC on loopback. Every few seconds a relay is killed and another joins. It prints\n" +
 			"a URL that any player opens, and at the end what the viewers saw. One skipped\n" +
-			"block is a failure.",
+			"block is a failure.\n\n" +
+			"With --drill it is a rehearsal: three times, as many relays as the layout's m are\n" +
+			"killed at one instant, those that feed the viewers most, and a table says what every\n" +
+			"viewer saw of it.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd, c, &f) },
 	}
@@ -58,6 +64,7 @@ func newDemo(c *console) *cobra.Command {
 	flags.StringVar(&f.layout, "layout", stripe.DefaultLayout.String(), "`K+M`: K shards rebuild a block, M more may be lost")
 	flags.DurationVar(&f.duration, "duration", 0, "end after this time; 0: when interrupted")
 	flags.DurationVar(&f.kill, "kill-every", 10*time.Second, "kill a relay this often; 0: never")
+	flags.BoolVar(&f.drill, "drill", false, "kill several relays at one instant, three times, and report")
 	flags.StringVar(&f.http, "http", httpd.DefaultAddr, "`HOST:PORT` of the page and the stream")
 	return cmd
 }
@@ -73,6 +80,9 @@ func runDemo(cmd *cobra.Command, c *console, f *demoFlags) error {
 	}
 	if f.kill < 0 || f.duration < 0 {
 		return fail(errors.New("a time is below 0"), "give --duration and --kill-every of 0 or more")
+	}
+	if f.drill && (f.kill < minDrillEvery || f.relays == 0) {
+		return fail(errors.New("there is nothing to rehearse"), "give --drill with --kill-every of %v or more and at least 1 relay", minDrillEvery)
 	}
 	ctx := cmd.Context()
 	if f.duration > 0 {
@@ -91,7 +101,13 @@ func runDemo(cmd *cobra.Command, c *console, f *demoFlags) error {
 		}
 		return err
 	}
-	d.watch(ctx)
+	if f.drill {
+		if err := d.rehearse(ctx); err != nil {
+			return err
+		}
+	} else {
+		d.watch(ctx)
+	}
 	return d.finish()
 }
 
@@ -108,16 +124,10 @@ type demo struct {
 	endFeed func()
 	fed     chan error // the source's end
 	relays  []*host.Host
-	viewers []*demoViewer
+	viewers []*viewing
 	web     *web
 	killed  atomic.Int64
 	began   time.Time
-}
-
-type demoViewer struct {
-	host   *host.Host
-	player *view.Player
-	played chan struct{}
 }
 
 func (d *demo) open(ctx context.Context, httpGiven bool) error {
@@ -212,27 +222,13 @@ func (d *demo) addViewer(sinks []view.Sink) error {
 	if err != nil {
 		return err
 	}
-	v := &demoViewer{host: h, player: view.New(playout.DefaultConfig().Delay, sinks...), played: make(chan struct{})}
-	go func() {
-		defer close(v.played)
-		v.player.Run(context.Background(), h.Media())
-	}()
-	d.viewers = append(d.viewers, v)
+	d.viewers = append(d.viewers, watchHost(h, playout.DefaultConfig().Delay, sinks...))
 	return nil
 }
 
 // watch shows how it goes, and kills, until ctx ends.
 func (d *demo) watch(ctx context.Context) {
-	stop := make(chan struct{})
-	shown := make(chan struct{})
-	go func() {
-		defer close(shown)
-		statusLine(d.console, d.line(), stop)
-	}()
-	defer func() {
-		close(stop)
-		<-shown
-	}()
+	defer d.show()()
 	var kill <-chan time.Time
 	if d.flags.kill > 0 {
 		t := time.NewTicker(d.flags.kill)
@@ -256,6 +252,87 @@ func (d *demo) watch(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// show keeps saying how it goes, until the function that it returns is called.
+func (d *demo) show() (end func()) {
+	stop, shown := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(shown)
+		statusLine(d.console, d.line(), stop)
+	}()
+	return func() {
+		close(stop)
+		<-shown
+	}
+}
+
+// rehearse kills m relays at a time, and prints what the viewers saw.
+func (d *demo) rehearse(ctx context.Context) error {
+	dying := &sync.WaitGroup{}
+	defer dying.Wait()
+	r := &rehearsal{
+		console: d.console, viewers: d.viewers, rounds: drillRounds, every: d.flags.kill,
+		cut:  func(before []sight) ([][]membership.NodeID, error) { return d.killMost(before, dying) },
+		mend: d.replace,
+	}
+	r.report.Stream, r.report.Name, r.report.Layout = d.info.Stream.String(), "demo", d.layout.String()
+	end := d.show()
+	err := r.run(ctx)
+	end()
+	if len(r.report.Rounds) > 0 {
+		if werr := r.report.write(d.out, false); werr != nil {
+			return werr
+		}
+	}
+	if ctx.Err() != nil {
+		return nil // as when there is no rehearsal: what was seen until then counts
+	}
+	return err
+}
+
+// killMost kills, at one instant, the m relays that feed the viewers most.
+func (d *demo) killMost(before []sight, dying *sync.WaitGroup) ([][]membership.NodeID, error) {
+	var fed [][]relay.StripeStatus
+	for _, s := range before {
+		fed = append(fed, s.stripes)
+	}
+	isRelay := func(id membership.NodeID) bool {
+		return slices.ContainsFunc(d.relays, func(r *host.Host) bool { return r.ID() == id })
+	}
+	dead := chooseParents(fed, max(1, d.layout.M), isRelay)
+	if len(dead) == 0 {
+		return nil, fail(errNobody, "try more --relays")
+	}
+	d.relays = slices.DeleteFunc(d.relays, func(r *host.Host) bool {
+		if !slices.Contains(dead, r.ID()) {
+			return false
+		}
+		dying.Go(r.Kill)
+		return true
+	})
+	d.killed.Add(int64(len(dead)))
+	all := make([][]membership.NodeID, len(before))
+	for i := range all {
+		all[i] = dead
+	}
+	return all, nil
+}
+
+// replace starts as many relays as were killed, and waits for them.
+func (d *demo) replace(ctx context.Context) error {
+	old := len(d.relays)
+	for len(d.relays) < d.flags.relays {
+		if err := d.addRelay(); err != nil {
+			return err
+		}
+	}
+	for _, r := range d.relays[old:] {
+		if err := r.WaitJoined(ctx); err != nil {
+			return fmt.Errorf("a new relay: %w", err)
+		}
+	}
+	return nil
 }
 
 func (d *demo) line() func() string {

@@ -104,7 +104,8 @@ its own; viewers play from any k of them.
   stripecast demo                         everything on this machine, to look at
   stripecast source video.ts --loop       publish; prints the link
   stripecast relay LINK                   lend this machine's uplink to a stream
-  stripecast view LINK --player mpv       watch`),
+  stripecast view LINK --player mpv       watch
+  stripecast drill LINK                   lose parents on purpose; says what it cost`),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -114,7 +115,7 @@ its own; viewers play from any k of them.
 		return misuse(err, fmt.Sprintf("%s --help shows the flags", cmd.CommandPath()))
 	})
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what happens inside, to standard error")
-	root.AddCommand(newSource(c), newRelay(c), newView(c), newDemo(c), newKey(c), newVersion(c))
+	root.AddCommand(newSource(c), newRelay(c), newView(c), newDrill(c), newDemo(c), newKey(c), newVersion(c))
 	tellApart(root)
 	return root
 }

@@ -27,13 +27,50 @@ const maxJoin = 4 * stripe.MaxHosts
 type node struct {
 	listen, advertise, upload, http string
 	join                            []string
+
+	auto  bool    // --upload auto
+	least float64 // what the uplink should carry if it can; only with auto
+}
+
+// autoUpload is the cap until the uplink has been measured, in bits a second.
+const autoUpload = 2e6
+
+// capacity reads --upload: the cap, or where to start with auto.
+func (n *node) capacity() (float64, error) {
+	if n.upload == "auto" {
+		n.auto = true
+		return autoUpload, nil
+	}
+	return parseRate(n.upload)
+}
+
+// tellUplink says what the uplink was found to carry, once it was.
+func (n *node) tellUplink(ctx context.Context, c *console, h *host.Host) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		up := h.Uplink()
+		if up.Measured == 0 {
+			continue
+		}
+		c.say("the uplink carries %s; using %s", rate(up.Measured), rate(up.Cap))
+		if up.Cap < n.least {
+			c.say("warning: the stream needs %s", rate(n.least))
+		}
+		return
+	}
 }
 
 func (n *node) flags(f *pflag.FlagSet, listen, upload, http string) {
 	f.StringVar(&n.listen, "listen", listen, "UDP `[HOST]:PORT` for everything; port 0 takes any")
 	f.StringVar(&n.advertise, "advertise", "", "`HOST:PORT` by which others reach this machine (default: found out)")
 	f.StringSliceVar(&n.join, "join", nil, "`HOST:PORT` of pool members, several with commas")
-	f.StringVar(&n.upload, "upload", upload, "upload cap in bits a second, as in `20M`")
+	f.StringVar(&n.upload, "upload", upload, "upload cap in bits a second, as in `20M`; auto measures the uplink and uses 80 % of it")
 	f.StringVar(&n.http, "http", http, "`HOST:PORT` of the status page and, for a viewer, of the stream")
 }
 
@@ -58,6 +95,7 @@ func (n *node) start(ctx context.Context, c *console, logger *slog.Logger, cfg r
 	}
 	h, err := host.Start(host.Config{
 		Participant: cfg, Listen: n.listen, Advertise: n.advertise, Join: n.join, Gossip: gossip, Logger: logger,
+		Measure: n.auto, Least: n.least,
 	})
 	switch {
 	case errors.Is(err, quicnet.ErrPortTaken):
@@ -68,6 +106,9 @@ func (n *node) start(ctx context.Context, c *console, logger *slog.Logger, cfg r
 	if err := n.reach(ctx, c, h); err != nil {
 		h.Leave()
 		return nil, err
+	}
+	if n.auto {
+		go n.tellUplink(ctx, c, h)
 	}
 	return h, nil
 }

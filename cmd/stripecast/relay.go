@@ -37,7 +37,7 @@ func newRelay(c *console) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.newPool, "new-pool", false, "start a pool of its own")
 	flags.StringSliceVar(&f.allow, "allow", nil, "carry only streams with these `ID`s, several with commas")
-	flags.StringVar(&f.download, "download", "0", "bits a second it may be sent of all streams, as 10M: with room for a whole stream\nit takes that, and passes on what got lost before it; 0 takes home stripes only")
+	flags.StringVar(&f.download, "download", "0", "`RATE` it may be sent, as 10M; with room for a whole stream it takes that, and\npasses on what got lost above it; 0 takes home stripes only")
 	f.node.flags(flags, ":7070", "20M", "127.0.0.1:0")
 	return cmd
 }
@@ -47,7 +47,7 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 	if len(args) == 0 && len(f.join) == 0 && !f.newPool {
 		return misuse(errors.New("there is no pool to join"), "give a link, or --join HOST:PORT, or --new-pool")
 	}
-	upload, err := parseRate(f.upload)
+	upload, err := f.capacity()
 	if err != nil {
 		return err
 	}

@@ -90,6 +90,10 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 		return explainInput(ctx, err, input)
 	}
 	info := src.Info()
+	if f.auto { // all stripes once, until it is known better
+		f.least = info.LeastUpload()
+		upload = max(upload, f.least*float64(info.Layout.N())/float64(info.Layout.K))
+	}
 	if least := info.LeastUpload(); upload > 0 && upload < least {
 		c.say("warning: %s of upload do not carry this stream of %s once; it needs %s (--upload)",
 			rate(upload), rate(float64(info.Rate)), rate(least))
@@ -135,7 +139,7 @@ func (f *sourceFlags) check() (layout stripe.Layout, upload float64, err error) 
 	if !stripe.ValidName(f.name) {
 		return layout, 0, fail(fmt.Errorf("%q cannot be a name", f.name), "give --name of at most %d bytes, without control characters", stripe.MaxName)
 	}
-	upload, err = parseRate(f.upload)
+	upload, err = f.capacity()
 	return layout, upload, err
 }
 

@@ -20,6 +20,7 @@ type status struct {
 	RelaysKnown int            `json:"relays_known"`
 	Peers       int            `json:"peers"`  // connected
 	Upload      float64        `json:"upload"` // cap, bits/s; 0 = shares nothing
+	Uplink      float64        `json:"uplink"` // measured, bits/s; 0 = not, or not yet
 	URLs        []string       `json:"urls"`
 }
 
@@ -69,12 +70,12 @@ type bytesStatus struct {
 // describe puts a status together. player may be nil.
 func describe(role string, h *host.Host, player *view.Player, urls []string) status {
 	st := h.Status()
-	net := h.Net()
+	net, uplink := h.Net(), h.Uplink()
 	out := status{
 		Role: role, Node: st.Node.String(), URLs: urls,
 		RelaysKnown: st.Known, Peers: st.Peers,
 		Bytes:   bytesStatus{In: net.In, Out: net.Out},
-		Streams: []streamStatus{}, Upload: h.Upload(),
+		Streams: []streamStatus{}, Upload: uplink.Cap, Uplink: uplink.Measured,
 	}
 	out.Stripes = []stripeStatus{} // JSON's null is no list
 	for _, s := range st.Streams {

@@ -71,12 +71,12 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 	if err := (playout.Config{Delay: f.delay, BlockTime: playout.DefaultConfig().BlockTime}).Validate(); err != nil {
 		return fail(err, "give --delay from %v to %v", playout.MinDelay, playout.MaxDelay)
 	}
-	upload, err := parseRate(f.upload)
+	upload, err := f.capacity()
 	if err != nil {
 		return err
 	}
 	if f.noShare {
-		upload = 0
+		upload, f.auto = 0, false
 	}
 	var player []string
 	if f.player != "" {

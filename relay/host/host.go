@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -26,6 +27,9 @@ type Config struct {
 	Participant relay.Config
 	// Listen is the UDP address of the one port, as ":7070" or "127.0.0.1:0".
 	Listen string
+	// Socket, if set, is used instead of a UDP socket bound to Listen, and closed in
+	// the end: for networks in memory.
+	Socket net.PacketConn
 	// Advertise is the host:port that others should use; empty: found out.
 	Advertise string
 	// Join are host:port of pool members; empty starts a pool of its own.
@@ -33,6 +37,12 @@ type Config struct {
 	// Gossip makes the participant a member of the pool. A viewer that shares
 	// nothing is none: it asks members.
 	Gossip bool
+	// Measure makes the participant's Upload count only until the uplink has been
+	// measured, and Least what it should carry if it can: see quicnet.Config.
+	Measure bool
+	Least   float64
+	// Deafens allows Deafen, for rehearsals; it makes sending cost more.
+	Deafens bool
 	// Logger must not be nil.
 	Logger *slog.Logger
 }
@@ -61,16 +71,23 @@ type Host struct {
 	isUp         bool          // a peer was up once
 	mediaDropped uint64        // outputs that nobody read from Media in time
 	isLeft       bool
+	upload       float64 // as the Core knows it
 }
 
 // Start binds the port and runs the participant until Leave, Kill or Close.
 func Start(cfg Config) (*Host, error) {
+	if cfg.Socket != nil {
+		cfg.Listen = cfg.Socket.LocalAddr().String()
+	}
 	advertise, err := advertised(cfg.Listen, cfg.Advertise, cfg.Join)
 	if err != nil {
 		return nil, err
 	}
 	net, err := quicnet.Open(quicnet.Config{
 		Key: cfg.Participant.Key, Listen: cfg.Listen, Upload: cfg.Participant.Upload, Logger: cfg.Logger,
+		Measure: cfg.Measure, Least: cfg.Least,
+		Deafens:    cfg.Deafens,
+		PacketConn: cfg.Socket,
 	})
 	if err != nil {
 		return nil, err
@@ -88,7 +105,7 @@ func Start(cfg Config) (*Host, error) {
 		media:  make(chan relay.Output, maxMedia),
 		status: make(chan chan relay.Status),
 		joined: make(chan struct{}), left: make(chan struct{}), done: make(chan struct{}),
-		stop: stop,
+		stop: stop, upload: cfg.Participant.Upload,
 		core: relay.New(time.Now(), cfg.Participant, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))),
 	}
 	if cfg.Gossip {
@@ -129,7 +146,17 @@ func (h *Host) Media() <-chan relay.Output { return h.media }
 func (h *Host) Net() quicnet.Stats { return h.net.Stats() }
 
 // Upload is the room for children, in bits a second; 0 feeds nobody.
-func (h *Host) Upload() float64 { return h.cfg.Participant.Upload }
+func (h *Host) Upload() float64 { return h.net.Uplink().Cap }
+
+// Uplink is what is known of the way out.
+func (h *Host) Uplink() quicnet.Uplink { return h.net.Uplink() }
+
+// Deafen makes it, at once, as if these nodes had crashed, to this participant
+// alone; to them it is as if it had. The Config must have said Deafens.
+func (h *Host) Deafen(nodes []membership.NodeID) { h.net.Deafen(nodes) }
+
+// Hear ends that; it blocks for a moment.
+func (h *Host) Hear() { h.net.Hear() }
 
 // Announce makes this participant the source of a stream, or changes its signed
 // info.
@@ -336,6 +363,10 @@ func (h *Host) gossip(e gossip.Event) {
 }
 
 func (h *Host) measure() {
+	if up := h.net.Uplink().Cap; up != h.upload {
+		h.upload = up
+		h.handle(relay.Capacity{Upload: up})
+	}
 	for _, p := range h.net.Peers() {
 		h.handle(relay.Measured{Peer: p.ID, RTT: p.RTT, RTTVar: p.RTTVar})
 	}

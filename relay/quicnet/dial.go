@@ -76,6 +76,7 @@ func (n *Net) dialLocked(want membership.NodeID, addrs []string) *dial {
 		addrs = addrs[:maxAddrs]
 	}
 	d := &dial{want: want, addrs: append([]string(nil), addrs...), done: make(chan struct{})}
+	n.deaf.dialled(want, d.addrs)
 	for other := range n.dials {
 		if other.same(d) {
 			return other
@@ -298,6 +299,7 @@ func (n *Net) handshake(at netip.AddrPort, alpn string, allow func(membership.No
 type lanePlan struct {
 	// owned by net.mu
 	wanted   int
+	probed   int // wanted while the uplink is probed
 	dialling int
 	pause    time.Duration // after the last failure
 	retryAt  time.Time
@@ -317,7 +319,7 @@ func (n *Net) SetLanes(id membership.NodeID, count int) {
 
 // tendLanes brings a bundle nearer to its plan. The caller holds mu.
 func (n *Net) tendLanes(p *peer, now time.Time) {
-	active := 0
+	active, wanted := 0, max(p.wanted, p.probed)
 	for _, l := range p.lanes {
 		switch {
 		case l.retired.IsZero():
@@ -326,14 +328,14 @@ func (n *Net) tendLanes(p *peer, now time.Time) {
 			n.wg.Go(func() { l.conn.CloseWithError(codeSurplus, "surplus") })
 		}
 	}
-	for i := len(p.lanes) - 1; i >= 0 && active > p.wanted; i-- {
+	for i := len(p.lanes) - 1; i >= 0 && active > wanted; i-- {
 		if l := p.lanes[i]; l.dialled && !l.first && l.retired.IsZero() {
-			l.retired = now
-			close(l.retire)
+			l.retireLocked(now)
+			n.wg.Go(l.sayRetired)
 			active--
 		}
 	}
-	for !n.closing && active+p.dialling < p.wanted && p.dialling < maxLaneDials && !now.Before(p.retryAt) && len(p.lanes) > 0 {
+	for !n.closing && active+p.dialling < wanted && p.dialling < maxLaneDials && !now.Before(p.retryAt) && len(p.lanes) > 0 {
 		p.dialling++
 		at := p.lanes[0].at()
 		n.wg.Go(func() { n.dialLane(p, at) })

@@ -16,7 +16,9 @@ import (
 
 // Types of streams, and why one is reset.
 const (
-	uniShard = 1
+	uniShard   = 1
+	uniRetire  = 3 // no more shards on this lane: it is going to be closed
+	uniPadding = 2
 
 	bidiControl = 1
 	bidiGossip  = 2
@@ -159,6 +161,14 @@ func (l *lane) readShard(s *quic.ReceiveStream) {
 	buf, err := l.readAll(s)
 	switch {
 	case err == nil:
+	case errors.Is(err, errPadding):
+		l.swallow(s, len(buf))
+		return
+	case errors.Is(err, errRetire):
+		n.mu.Lock()
+		l.retireLocked(time.Now())
+		n.mu.Unlock()
+		return
 	case errors.Is(err, errShardLength):
 		s.CancelRead(resetFull)
 		n.end(p, codeBad, "a shard is too long")
@@ -185,6 +195,8 @@ var (
 	errShardLength = errors.New("shard too long")
 	errNoRoom      = errors.New("too many incomplete shards")
 	errUnknown     = errors.New("stream of unknown type")
+	errRetire      = errors.New("the lane retires")
+	errPadding     = errors.New("stream of padding")
 )
 
 // readAll reads a shard stream to its end into a buffer that grows with what
@@ -214,8 +226,16 @@ func (l *lane) readAll(s io.Reader) ([]byte, error) {
 		}
 		k, err := s.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+k]
-		if len(buf) > 0 && wire.NewReader(buf).U8() != uniShard {
-			return nil, errUnknown
+		if len(buf) > 0 {
+			switch wire.NewReader(buf).U8() {
+			case uniShard:
+			case uniRetire:
+				return nil, errRetire
+			case uniPadding:
+				return buf, errPadding
+			default:
+				return nil, errUnknown
+			}
 		}
 		switch {
 		case err == io.EOF && len(buf) > maxShardStream:
@@ -228,5 +248,25 @@ func (l *lane) readAll(s io.Reader) ([]byte, error) {
 		case err != nil:
 			return nil, err
 		}
+	}
+}
+
+// retireLocked ends the lane's sender, unless it is the first lane's. The caller
+// holds net.mu.
+func (l *lane) retireLocked(now time.Time) {
+	if !l.first && l.retired.IsZero() {
+		l.retired = now
+		close(l.retire)
+	}
+}
+
+// sayRetired asks the other side to send no more shards on a lane: what is under way
+// when it is closed is lost.
+func (l *lane) sayRetired() {
+	ctx, cancel := context.WithTimeout(l.conn.Context(), retireAfter/2)
+	defer cancel()
+	if s, err := l.conn.OpenUniStreamSync(ctx); err == nil {
+		s.Write([]byte{uniRetire})
+		s.Close()
 	}
 }

@@ -50,6 +50,8 @@ const (
 	// maxFailures is how many addresses are remembered not to answer. Further
 	// ones are not remembered.
 	maxFailures = 1024
+	// maxDeaf is how many addresses are not heard. Further ones are heard.
+	maxDeaf = 1024
 	// maxPins is how many peers the host may pin. More are not pinned.
 	maxPins = 1024
 
@@ -90,6 +92,30 @@ const (
 	// sentLimit is how many sent shards a lane remembers for resetting them when
 	// they turn out late. Older ones are forgotten, and arrive late.
 	sentLimit = 256
+	// paddingPerPeer and paddingTotal are how many bytes of padding, of others'
+	// probes, are read in a minute from one peer and from all. The stream that
+	// brings more is reset. maxPadders is how many peers are counted; padding of
+	// others is reset. A probe of ours sends a peer no more than paddingPerPeer.
+	paddingPerPeer = 2 << 20
+	paddingTotal   = 8 << 20
+	maxPadders     = 256
+	// probePeers and probeLanes are how many peers and lanes a probe goes to. The
+	// others are left alone. paddingChunk is what is written or read at a time.
+	probePeers   = 4
+	probeLanes   = 8
+	paddingChunk = 8 << 10
+	// probeLeast is how many bytes must have come through for a probe to count.
+	probeLeast = 16 << 10
+	// minUplink and maxUplink are the least and the most bits a second that an uplink
+	// is believed to carry: loopback and a LAN seem to carry any rate.
+	minUplink = 250e3
+	maxUplink = 100e6
+	// uplinkShare of the uplink is used, and uplinkMost of it by a source whose
+	// stream needs more.
+	uplinkShare = 0.8
+	uplinkMost  = 0.95
+	// maxCuts is how often an estimate is cut by a tenth before it is measured again.
+	maxCuts = 3
 	// maxPanics a minute are survived, each at the cost of a peer. One more ends
 	// the process.
 	maxPanics = 10
@@ -130,6 +156,39 @@ const (
 	// gossipRetry is how long an address that failed twice is not dialled for a
 	// gossip packet.
 	gossipRetry = time.Minute
+	// probeAfter is how long after the first peer the uplink is measured, and
+	// probeTime how long that takes at most, after up to probeDial for further lanes.
+	// A probe looks every probeTick, and takes
+	// round trips that are probeQueue too long for a queue. It adds lanes probePause
+	// after each other until there is one, and ends when it has stood for probeWindow
+	// and 2*probeEnough bytes have come through. The best probeSpan with probeEnough
+	// bytes counts.
+	probeAfter  = 3 * time.Second
+	probeTime   = 2 * time.Second
+	probeTick   = 10 * time.Millisecond
+	probeDial   = time.Second
+	probePause  = 60 * time.Millisecond
+	probeWindow = time.Second
+	probeSpan   = 400 * time.Millisecond
+	probeEnough = 250_000
+	probeQueue  = 30 * time.Millisecond
+	// probeRetry and probeRetryTo are the pauses after a probe that failed. Those
+	// after one that did not are probeAgain to probeAgainTo, twice as long each time
+	// that it found no more room, and until the cap has been in use for busyTime.
+	probeRetry   = 70 * time.Second
+	probeRetryTo = 10 * time.Minute
+	probeAgain   = 5 * time.Minute
+	probeAgainTo = time.Hour
+	busyTime     = 30 * time.Second
+	// queueRise is by how much round trips have grown when a queue stands, and
+	// queueTime for how long. Then the estimate is cut, at most every cutPause; cuts
+	// are forgotten after cutMemory without a queue.
+	queueRise = 100 * time.Millisecond
+	queueTime = 2 * time.Second
+	cutPause  = 10 * time.Second
+	cutMemory = time.Minute
+	// paddingMinute is what paddingPerPeer and paddingTotal are for.
+	paddingMinute = time.Minute
 	// goodbye is how long Close waits for peers to have read what was sent.
 	goodbye = 500 * time.Millisecond
 	// housekeeping is how often limits that depend on time are looked at.

@@ -29,11 +29,18 @@ type Config struct {
 	// Upload is the cap on all that is sent, in bits a second of UDP and IP; 0 =
 	// no cap. Shards wait for it; what else is sent counts against it.
 	Upload float64
+	// Measure makes Upload the cap only until the uplink has been measured; then it
+	// is 80 % of what that carries, or if that is less than Least, up to 95 %.
+	Measure bool
+	// Least is what is to be sent if the uplink can, in bits a second. Only with Measure.
+	Least float64
 	// Logger is told what people who debug a network want to know; nil = nobody.
 	Logger *slog.Logger
 	// PacketConn is used instead of a UDP socket bound to Listen; Net closes it.
 	// It is for networks in memory: a wrapped UDP socket loses GSO and ECN.
 	PacketConn net.PacketConn
+	// Deafens allows Deafen, for rehearsals. It costs GSO and ECN.
+	Deafens bool
 }
 
 // ErrPortTaken is wrapped by Open when another program has the port.
@@ -47,6 +54,7 @@ type Net struct {
 	log   *slog.Logger
 	start time.Time
 	sock  net.PacketConn
+	deaf  *deaf // sock, if it is one
 	tr    *quic.Transport
 	ln    *quic.Listener
 	qconf *quic.Config
@@ -63,6 +71,7 @@ type Net struct {
 	gate    *gate
 	windows *windows
 	uplink  *uplink
+	padding padding
 	count   counters
 	held    atomic.Int64 // bytes of incomplete shards
 
@@ -96,13 +105,18 @@ func Open(cfg Config) (*Net, error) {
 			return nil, err
 		}
 	}
+	var d *deaf
+	if cfg.Deafens {
+		d = &deaf{PacketConn: sock, at: make(map[netip.AddrPort]bool)}
+		sock = d
+	}
 	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	now := time.Now()
 	n := &Net{
-		id: id, log: log, start: now, sock: sock,
+		id: id, log: log, start: now, sock: sock, deaf: d,
 		events:  make(chan Event, eventQueue),
 		packets: make(chan Packet, packetQueue),
 		streams: make(chan Stream, streamQueue),
@@ -130,6 +144,9 @@ func Open(cfg Config) (*Net, error) {
 	}
 	n.wg.Go(n.accept)
 	n.wg.Go(n.keepHouse)
+	if cfg.Measure {
+		n.wg.Go(func() { n.measure(newBelief(cfg.Upload, cfg.Least)) })
+	}
 	return n, nil
 }
 

@@ -113,6 +113,8 @@ func (n *Net) place(id membership.NodeID, l *lane, from origin) (p, dying *peer,
 	switch {
 	case n.closing:
 		return nil, nil, refusal("leaving")
+	case n.deaf.met(id, l.remote):
+		return nil, nil, refusal("not heard")
 	case p != nil && p.ending:
 		return nil, p, nil
 	case !l.first && (p == nil || from.lane != nil && from.lane != p):

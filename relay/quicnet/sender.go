@@ -14,8 +14,8 @@ import (
 )
 
 // Forward queues an encoded shard for a peer; nobody may change it afterwards.
-// It is sent on whichever lane is free first, or dropped when it expires before
-// that, when 256 younger ones wait, or when the peer is not connected.
+// It is sent on whichever lane is free first, or dropped when it has waited too long
+// (relay.Outbox), when 256 younger ones wait, or when the peer is not connected.
 func (n *Net) Forward(id membership.NodeID, shard []byte, expires time.Time) {
 	n.mu.Lock()
 	p := n.live(id)
@@ -85,6 +85,12 @@ type sentShard struct {
 func (s *sender) run() {
 	defer s.timer.Stop()
 	for {
+		select {
+		case <-s.retire:
+			s.peer.poke() // should it be us who was woken
+			return
+		default:
+		}
 		item, ok := s.peer.next()
 		if !ok {
 			if !s.rest() {
@@ -129,7 +135,8 @@ var errExpired = errors.New("shard expired")
 // peer's credit, and returns when all but the last packet has left. An error
 // means that the shard was not sent whole.
 func (s *sender) forward(item relay.Item) error {
-	wait, ok := s.peer.net.uplink.reserve(time.Now(), wireCost(len(item.Data)), item.Expires)
+	now := time.Now()
+	wait, ok := s.peer.net.uplink.reserve(now, wireCost(len(item.Data)), capUntil(now, item))
 	if !ok {
 		return errExpired
 	}
@@ -142,11 +149,11 @@ func (s *sender) forward(item relay.Item) error {
 		}
 	}
 	begun := s.conn.ConnectionStats()
-	stream, err := s.open(item.Expires)
+	stream, err := s.open(item.Until)
 	if err != nil {
 		return err
 	}
-	stream.SetWriteDeadline(item.Expires)
+	stream.SetWriteDeadline(item.Until)
 	w := wire.Writer{B: s.buf[:0]}
 	w.U8(uniShard)
 	w.Raw(item.Data)
@@ -160,6 +167,20 @@ func (s *sender) forward(item relay.Item) error {
 	s.peer.net.count.shardsOut.Add(1)
 	s.remember(sentShard{stream, time.Now(), begun.PacketsLost, s.conn.ConnectionStats().PacketsReceived})
 	return nil
+}
+
+// capUntil is how long a shard may wait for the upload cap. What waits for that
+// waits in a standing backlog, the bucket's debt, whatever its outbox looks like: at
+// least OutboxInterval is for a shard that a standstill has made late.
+func capUntil(now time.Time, item relay.Item) time.Time {
+	until := now.Add(relay.OutboxInterval)
+	if item.Expires.After(until) {
+		until = item.Expires
+	}
+	if item.Until.Before(until) {
+		until = item.Until
+	}
+	return until
 }
 
 // open opens a stream, waiting for the peer's credit until the shard expires.
@@ -208,9 +229,12 @@ func wireCost(n int) int {
 type uplink struct {
 	mu sync.Mutex
 	// owned by mu
-	bucket  *relay.Bucket
-	charged int64  // since the last settle
-	out     uint64 // bytes on the wire, at the last settle
+	bucket   *relay.Bucket
+	charged  int64   // since the last settle
+	out      uint64  // bytes on the wire, at the last settle
+	measured float64 // bits a second; 0 = not yet
+	probing  bool    // padding is not charged
+	probed   bool    // it is from the next settle on
 }
 
 func newUplink(now time.Time, bps float64) *uplink {
@@ -240,6 +264,31 @@ func (u *uplink) reserve(now time.Time, cost int, expires time.Time) (time.Durat
 func (u *uplink) settle(now time.Time, out uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.bucket.Take(now, int(int64(out-u.out)-u.charged))
+	if !u.probing {
+		u.bucket.Take(now, int(int64(out-u.out)-u.charged))
+	}
 	u.out, u.charged = out, 0
+	if u.probed {
+		u.probing, u.probed = false, false
+	}
+}
+
+// believe sets the rate to what the uplink is believed to allow.
+func (u *uplink) believe(now time.Time, bps, measured float64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.measured = measured
+	if u.bucket.Rate() != bps {
+		u.bucket.SetRate(now, bps)
+	}
+}
+
+// overdraw says that a probe begins, which charges nothing but shards, or has ended.
+func (u *uplink) overdraw(on bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if on {
+		u.probing = true
+	}
+	u.probed = !on
 }

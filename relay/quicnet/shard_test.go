@@ -185,54 +185,16 @@ func TestShardsThatWaitTooLongAreDropped(t *testing.T) {
 		if int(st.ShardsDropped)+int(st.ShardsOut) != count || len(got) != int(st.ShardsOut) {
 			t.Errorf("%d pushed, %d sent, %d dropped, %d arrived", count, st.ShardsOut, st.ShardsDropped, len(got))
 		}
-		if len(got) < count/4 || len(got) > count/2 || got[len(got)-1] > life+30*time.Millisecond {
-			t.Errorf("%d of %d arrived, the slowest after %v", len(got), count, got[len(got)-1])
+		// A backlog is seen to stand only after a while.
+		most, after := got[len(got)*9/10], got[len(got)-1]
+		if len(got) < count/4 || len(got) > count/2 || most > life+30*time.Millisecond || after > 2*life+30*time.Millisecond {
+			t.Errorf("%d of %d arrived, nine tenths within %v, the slowest after %v", len(got), count, most, after)
 		}
 		a.Forward(b.ID(), []byte("x"), time.Now()) // nobody there
 		if n := a.Stats().ShardsDropped; n != st.ShardsDropped+1 {
 			t.Errorf("a shard for nobody: %d dropped, before it %d", n, st.ShardsDropped)
 		}
 	})
-}
-
-func TestUploadCapHolds(t *testing.T) {
-	for _, loss := range []float64{0, 0.05} {
-		t.Run(fmt.Sprintf("loss %v", loss), func(t *testing.T) {
-			virtual(t, memnet.Link{Delay: 20 * time.Millisecond, Loss: loss}, func(t *testing.T, w *world) {
-				const bps = 4e6
-				a, _ := w.attach(t)
-				var children []*Net
-				for range 4 {
-					n, _ := w.attach(t)
-					link(t, a, n)
-					a.SetLanes(n.ID(), 5)
-					until(t, "lanes", func() bool { return peerStat(a, n.ID()).Lanes == 5 })
-					collect(n)
-					children = append(children, n)
-				}
-				a.SetUpload(bps)
-				fed := make(chan int)
-				go func() { // 12.8 Mbit/s
-					fed <- feed(a, children, 4000, 10*time.Millisecond, 13*time.Second, 150*time.Millisecond)
-				}()
-				// The second by second record of what is on the wire.
-				var out []uint64
-				tick := time.NewTicker(time.Second)
-				for range 12 {
-					<-tick.C
-					out = append(out, a.Stats().Out)
-				}
-				for i := 1; i+5 < len(out); i++ {
-					rate := float64(out[i+5]-out[i]) * 8 / 5
-					if rate < bps*0.95 || rate > bps*1.05 {
-						t.Errorf("from second %d: %.3f Mbit/s, want %.1f ± 5 %%", i, rate/1e6, bps/1e6)
-					}
-				}
-				<-fed
-				t.Logf("%.3f Mbit/s over all", float64(out[11]-out[1])*8/10/1e6)
-			})
-		})
-	}
 }
 
 // TestStaleShardsAreNotSentAfterAnOutage checks that what was under way when a

@@ -50,12 +50,17 @@ func (t *traffic) add(other traffic) {
 	t.out += other.out
 }
 
+// headers is what IP and UDP add to each packet of a lane, in bytes.
+func (l *lane) headers() uint64 {
+	if l.remote.Addr().Is6() {
+		return 48
+	}
+	return 28
+}
+
 // traffic is what a lane has carried so far.
 func (l *lane) traffic() traffic {
-	headers := uint64(28)
-	if l.remote.Addr().Is6() {
-		headers = 48
-	}
+	headers := l.headers()
 	st := l.conn.ConnectionStats()
 	return traffic{
 		in:  st.BytesReceived + headers*st.PacketsReceived,

@@ -17,9 +17,10 @@ type Endpoint struct {
 	gone chan struct{} // closed by Close
 
 	mu     sync.Mutex
-	rate   float64   // upload, bytes a second; 0 = no limit
-	free   time.Time // when the uplink has sent all that is queued
+	up     pipe
+	down   pipe
 	frozen bool
+	awake  chan struct{} // while stalled: closed when that ends; else nil
 	closed bool
 
 	deadline      time.Time     // of reads; zero = none
@@ -40,12 +41,42 @@ func newEndpoint(n *Network, addr netip.AddrPort) *Endpoint {
 // Addr is the endpoint's address.
 func (e *Endpoint) Addr() netip.AddrPort { return e.addr }
 
+// pipe is one direction of the line between an endpoint and the network.
+type pipe struct {
+	rate float64   // bytes a second; 0 = no limit
+	free time.Time // when all that is queued has passed
+}
+
+// pass queues a packet and says when its last bit is through, or that the queue
+// is full.
+func (p *pipe) pass(now time.Time, bytes int) (time.Time, bool) {
+	if p.rate == 0 {
+		return now, true
+	}
+	start := now
+	if p.free.After(start) {
+		start = p.free
+	}
+	if start.Sub(now) > lineQueue {
+		return now, false
+	}
+	p.free = start.Add(time.Duration(float64(bytes) / p.rate * float64(time.Second)))
+	return p.free, true
+}
+
 // SetUpload limits what the endpoint sends to bps bits a second, headers
 // included; 0 = no limit.
 func (e *Endpoint) SetUpload(bps float64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.rate = bps / 8
+	e.up.rate = bps / 8
+}
+
+// SetDownload limits what the endpoint receives in the same way.
+func (e *Endpoint) SetDownload(bps float64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.down.rate = bps / 8
 }
 
 // Freeze makes the endpoint lose all it sends and receives, or ends that: the
@@ -54,6 +85,22 @@ func (e *Endpoint) Freeze(on bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.frozen = on
+}
+
+// Stall is Freeze with a socket buffer, as a stopped process has: what comes
+// meanwhile waits in the receive queue and is read afterwards.
+func (e *Endpoint) Stall(on bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case on && e.awake == nil:
+		e.awake = make(chan struct{})
+		close(e.deadlineMoved) // a read under way looks again
+		e.deadlineMoved = make(chan struct{})
+	case !on && e.awake != nil:
+		close(e.awake)
+		e.awake = nil
+	}
 }
 
 // LocalAddr is the endpoint's address.
@@ -75,9 +122,13 @@ func (e *Endpoint) WriteTo(b []byte, addr net.Addr) (int, error) {
 func (e *Endpoint) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
 		e.mu.Lock()
-		deadline, moved := e.deadline, e.deadlineMoved
+		deadline, moved, awake := e.deadline, e.deadlineMoved, e.awake
 		e.mu.Unlock()
-		p, err := e.next(deadline, moved)
+		in := e.in
+		if awake != nil {
+			in = nil
+		}
+		p, err := e.next(in, deadline, moved, awake)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -87,8 +138,8 @@ func (e *Endpoint) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
-// next is a packet, an error, or neither when the deadline has moved.
-func (e *Endpoint) next(deadline time.Time, moved chan struct{}) (*packet, error) {
+// next is a packet from in, an error, or neither when something has changed.
+func (e *Endpoint) next(in <-chan *packet, deadline time.Time, moved, awake <-chan struct{}) (*packet, error) {
 	var late <-chan time.Time
 	if !deadline.IsZero() {
 		wait := time.Until(deadline)
@@ -106,7 +157,9 @@ func (e *Endpoint) next(deadline time.Time, moved chan struct{}) (*packet, error
 		return nil, os.ErrDeadlineExceeded
 	case <-moved:
 		return nil, nil
-	case p := <-e.in:
+	case <-awake:
+		return nil, nil
+	case p := <-in:
 		return p, nil
 	}
 }
@@ -157,21 +210,18 @@ func (e *Endpoint) shut() {
 func (e *Endpoint) depart(now time.Time, bytes int) (time.Time, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.frozen {
+	if e.frozen || e.awake != nil {
 		return now, false
 	}
-	if e.rate == 0 {
-		return now, true
-	}
-	start := now
-	if e.free.After(start) {
-		start = e.free
-	}
-	if start.Sub(now) > uplinkQueue {
-		return now, false
-	}
-	e.free = start.Add(time.Duration(float64(bytes) / e.rate * float64(time.Second)))
-	return e.free, true
+	return e.up.pass(now, bytes)
+}
+
+// land says when the last bit of a packet that has come to the endpoint's line is
+// through, or that it is lost.
+func (e *Endpoint) land(now time.Time, bytes int) (time.Time, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.down.pass(now, bytes)
 }
 
 // arrive puts a packet into the receive queue and reports whether it fitted.

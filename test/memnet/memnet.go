@@ -1,14 +1,14 @@
 // Package memnet is a packet network in memory: endpoints that are
 // net.PacketConn with addresses 127.0.x.y, and between them links with delay,
-// jitter (hence reordering), loss, duplication, an upload rate and cuts. It is
+// jitter (hence reordering), loss, duplication and cuts, and at their ends rates. It is
 // what real QUIC runs over in tests with virtual time (testing/synctest).
 //
 //	Endpoint.WriteTo ─▶ uplink queue ─▶ loss, delay ─▶ heap by (time, sequence)
 //	                                                        │ one goroutine
-//	Endpoint.ReadFrom ◀─ receive queue ◀───────────────────┘
+//	Endpoint.ReadFrom ◀─ receive queue ◀─ downlink queue ◀─┘
 //
-// It is not a model of a home router or of TCP: a link has no memory but its
-// uplink queue. Fates are drawn from one generator a direction of a pair of
+// It is not a model of a home router or of TCP: a link has no memory but the
+// queues at its ends, and those drop what does not fit. Fates are drawn from one generator a direction of a pair of
 // addresses, so that what happens on one link does not depend on the traffic of
 // another; packets of different goroutines at the same instant may still swap.
 package memnet
@@ -29,9 +29,9 @@ const (
 	// receiveQueue is an endpoint's socket buffer, in packets; a packet that
 	// finds it full is lost.
 	receiveQueue = 2048
-	// uplinkQueue is how much may wait for an endpoint's upload rate, as time;
-	// what would wait longer is lost.
-	uplinkQueue = 200 * time.Millisecond
+	// lineQueue is how much may wait for an endpoint's upload or download rate, as
+	// time; what would wait longer is lost.
+	lineQueue = 200 * time.Millisecond
 	// headers is what IPv4 and UDP add to a packet on the wire, in bytes.
 	headers = 28
 )
@@ -248,7 +248,19 @@ func (n *Network) due() time.Duration {
 			return wait
 		}
 		p := heap.Pop(&n.queue).(*packet)
-		if e := n.ends[p.to]; e != nil && e.arrive(p) {
+		e := n.ends[p.to]
+		if e != nil && !p.landed {
+			at, ok := e.land(now, len(p.data)+headers)
+			if ok && at.After(now) {
+				p.at, p.landed = at, true
+				heap.Push(&n.queue, p)
+				continue
+			}
+			if !ok {
+				e = nil
+			}
+		}
+		if e != nil && e.arrive(p) {
 			n.stats.Delivered++
 		} else {
 			n.stats.Lost++
@@ -265,6 +277,7 @@ type packet struct {
 	seq      uint64
 	from, to netip.AddrPort
 	data     []byte
+	landed   bool // it has passed its end's line
 }
 
 // packets is a heap by (time, sequence).

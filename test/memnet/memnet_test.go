@@ -198,3 +198,60 @@ func TestThreeHundredAddressesDiffer(t *testing.T) {
 		seen[e.Addr()] = true
 	}
 }
+
+func TestDownloadRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, a, b := pair(t, 1, Link{Delay: 10 * time.Millisecond})
+		defer n.Close()
+		b.SetDownload(8 * 100 * 1028) // 100 packets a second
+		start := time.Now()
+		for range 100 {
+			a.WriteTo(make([]byte, 1000), b.LocalAddr())
+		}
+		got, at := drain(b, 3*time.Second)
+		if len(got) < 19 || len(got) > 23 {
+			t.Fatalf("%d packets came, want those that fit 200 ms of queue", len(got))
+		}
+		for i, when := range at {
+			if want := time.Duration(i+2) * 10 * time.Millisecond; when.Sub(start).Round(time.Millisecond) != want {
+				t.Fatalf("packet %d after %v, want %v", i, when.Sub(start), want)
+			}
+		}
+	})
+}
+
+func TestStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, a, b := pair(t, 1, Link{})
+		defer n.Close()
+		got := make(chan byte, 10)
+		go func() {
+			buf := make([]byte, 10)
+			for {
+				if _, _, err := b.ReadFrom(buf); err != nil {
+					close(got)
+					return
+				}
+				got <- buf[0]
+			}
+		}()
+		synctest.Wait()
+		b.Stall(true)
+		a.WriteTo([]byte{1}, b.LocalAddr())
+		b.WriteTo([]byte{2}, a.LocalAddr())
+		if back, _ := drain(a, time.Second); len(back) != 0 {
+			t.Error("a stopped process has sent something")
+		}
+		if len(got) != 0 {
+			t.Error("a stopped process has read something")
+		}
+		b.Stall(false)
+		if v := <-got; v != 1 {
+			t.Errorf("read %d", v)
+		}
+		b.Close()
+		if _, open := <-got; open {
+			t.Error("more came than was sent")
+		}
+	})
+}
