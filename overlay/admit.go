@@ -137,7 +137,7 @@ func (f *Forest) dismiss(now time.Time, b *branch, c *child, why Reason) {
 	}
 	c.evict = now.Add(shedTime)
 	if f.short && f.cfg.Source {
-		c.evict = now.Add(shedShort)
+		c.evict = now // there is no uplink for two
 	}
 }
 

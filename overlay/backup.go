@@ -24,23 +24,19 @@ func (f *Forest) warm(now time.Time) {
 			b.backup = backup{}
 			continue
 		}
-		e, known := f.book.Get(b.backup.id)
-		fit := known && f.peers[b.backup.id] != nil && !e.Doubted
-		if fit {
-			_, fit = f.eligible(now, b, e, false)
-		}
-		if !fit {
-			if e = f.bestBackup(now, b); e == nil {
+		if !f.fitBackup(now, b) {
+			id, ok := f.bestBackup(now, b)
+			if !ok {
 				b.backup = backup{}
 				continue
 			}
-			if b.backup.id != e.Node {
-				b.backup = backup{id: e.Node}
+			if b.backup.id != id {
+				b.backup = backup{id: id}
 			}
-			if f.peers[e.Node] == nil {
+			if f.peers[id] == nil {
 				if dials < maxWarm {
 					dials++
-					f.out = append(f.out, Dial{Peer: e.Node})
+					f.out = append(f.out, Dial{Peer: id})
 				}
 				continue
 			}
@@ -49,12 +45,25 @@ func (f *Forest) warm(now time.Time) {
 	}
 }
 
+// fitBackup reports whether a stripe's backup is connected and still will do.
+func (f *Forest) fitBackup(now time.Time, b *branch) bool {
+	e, known := f.book.Get(b.backup.id)
+	if !known || f.peers[b.backup.id] == nil || e.Doubted || f.isRoot(b.backup.id) {
+		return false // should somebody else turn up, the source is relieved
+	}
+	_, fit := f.eligible(now, b, e, false)
+	return fit
+}
+
+// isRoot reports whether a node is the stream's source.
+func (f *Forest) isRoot(id membership.NodeID) bool { return id == membership.NodeID(f.cfg.Info.Root) }
+
 // askBackup asks a connected backup whether it would, and again after standbyEvery.
 func (f *Forest) askBackup(now time.Time, b *branch) {
 	if k := &b.backup; f.peers[k.id] != nil && (k.asked.IsZero() || now.Sub(k.asked) >= standbyEvery) {
 		k.asked = now
 		m := f.subscribe(now, b)
-		m.Standby, m.Fresh, m.IfNewer, m.LastResort, m.From = true, false, false, false, 0
+		m.Standby, m.Fresh, m.IfNewer, m.LastResort, m.From = true, false, false, f.isRoot(k.id), 0
 		f.send(k.id, m)
 	}
 }
@@ -82,20 +91,25 @@ func (f *Forest) unfit(now time.Time, b *branch) {
 	b.backup = backup{}
 }
 
-// bestBackup is the best candidate of a stripe, a connected one if possible.
-func (f *Forest) bestBackup(now time.Time, b *branch) *membership.Entry {
+// bestBackup is the best candidate of a stripe, a connected one if possible, and
+// the source where there is nobody else, as it may be while relays are few.
+func (f *Forest) bestBackup(now time.Time, b *branch) (membership.NodeID, bool) {
+	unfit := func(id membership.NodeID) bool {
+		return slices.ContainsFunc(b.unfit, func(s shun) bool { return s.id == id && now.Before(s.until) })
+	}
 	var best *membership.Entry
 	var bestScore time.Duration
 	for _, e := range f.book.All() {
-		if _, ok := f.eligible(now, b, e, false); !ok || e.Doubted {
-			continue
-		}
-		if slices.ContainsFunc(b.unfit, func(s shun) bool { return s.id == e.Node && now.Before(s.until) }) {
+		if _, ok := f.eligible(now, b, e, false); !ok || e.Doubted || unfit(e.Node) {
 			continue
 		}
 		if score := f.score(e, true); best == nil || score < bestScore {
 			best, bestScore = e, score
 		}
 	}
-	return best
+	if best != nil {
+		return best.Node, true
+	}
+	root := membership.NodeID(f.cfg.Info.Root)
+	return root, b.parent != root && b.quota >= Roots && f.relays < 2*len(f.branches) && !unfit(root)
 }

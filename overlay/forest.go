@@ -288,18 +288,23 @@ func (f *Forest) Feeds(id membership.NodeID, s int) bool {
 // Got says that a checked shard of block number came on a stripe from a peer
 // that Feeds it.
 // The source reports what it publishes in the same way.
-func (f *Forest) Got(now time.Time, s int, number uint64) {
+func (f *Forest) Got(now time.Time, from membership.NodeID, s int, number uint64) {
 	b := f.branches[s]
-	b.heard, f.heard = now, now
-	b.warned, b.repairing = time.Time{}, time.Time{}
+	f.heard = now
 	b.hold(number)
 	if !b.got || number > b.last {
 		b.last, b.got = number, true
 	}
 	b.seen.add(number)
-	b.rest = 0
-	if b.search != nil && b.search.replace && b.search.silent {
-		b.search = nil // it speaks again
+	// The shards of one who was only asked may overtake its Accept, and those of the
+	// former parent come late: neither says anything of the parent.
+	speaks := f.cfg.Source || from == b.parent
+	if speaks {
+		b.heard, b.rest = now, 0
+		b.warned, b.repairing = time.Time{}, time.Time{}
+		if b.search != nil && b.search.replace && b.search.silent {
+			b.search = nil // it speaks again
+		}
 	}
 	if !f.headSeen || number > f.head {
 		f.head, f.headSeen = number, true
@@ -309,9 +314,11 @@ func (f *Forest) Got(now time.Time, s int, number uint64) {
 			}
 		}
 	}
-	b.late = time.Time{}
-	if b.last < f.head {
-		b.late = now
+	if speaks {
+		b.late = time.Time{}
+		if b.last < f.head {
+			b.late = now
+		}
 	}
 	f.leaveEnded(now, b)
 }

@@ -3,7 +3,6 @@ package overlay
 import (
 	"cmp"
 	"crypto/sha256"
-	"math"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -79,6 +78,9 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 			have++
 		}
 	}
+	if f.young(now) {
+		want = min(want, youngHomes) // who others are is still to be learned
+	}
 	for ; have < want; have++ {
 		b := f.scarcest(per)
 		if b == nil {
@@ -86,18 +88,22 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 		}
 		f.takeHome(now, b)
 	}
-	have += f.takeSole(now)
+	have += f.takeSole(now) + f.takeNeeded(now, have)
+	// Nothing is given up for a relay more or less: only when there would be
+	// enough even without a quarter of the pool.
+	most := f.homesWanted(max(1, relays*3/4))
+	if idle := f.idleHome(per); have > most && idle != nil && !f.young(now) {
+		f.giveUpHome(now, idle)
+		return
+	}
 	if now.Before(f.dropHome) {
 		return
 	}
 	surplus := f.mostCovered(per)
-	if surplus == nil || per[surplus.stripe].relays == 0 {
-		return // every home stripe of ours has nobody but us
+	if surplus == nil || per[surplus.stripe].relays < 2 {
+		return // every home stripe of ours has nobody but us, or one other
 	}
 	rare := f.scarcest(per)
-	// Nothing is given up for a relay more or less: only when there would be
-	// enough even without a quarter of the pool.
-	most := f.homesWanted(max(1, relays*3/4))
 	move := rare != nil && have <= most && f.betterThere(per, surplus, rare, have)
 	if !move && (have <= most || per[surplus.stripe].free < len(surplus.children)) {
 		return
@@ -115,11 +121,94 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 	}
 }
 
+// young reports whether we came so recently that others' records may be missing.
+func (f *Forest) young(now time.Time) bool { return now.Sub(f.born) < youth }
+
+// idleHome is a home stripe of ours without children that two others have, or nil.
+func (f *Forest) idleHome(per []cover) *branch {
+	for _, b := range f.branches {
+		if b.home && len(b.children) == 0 && per[b.stripe].relays >= 2 {
+			return b
+		}
+	}
+	return nil
+}
+
+// takeNeeded takes one more home stripe where that helps, and returns how many: a
+// stripe that only one relay has; one in which nobody lets us in, for who feeds
+// others displaces a leaf, which it then feeds; one of parity that nobody makes.
+func (f *Forest) takeNeeded(now time.Time, have int) int {
+	if f.young(now) || !f.room() || have >= f.cfg.Slots {
+		return 0
+	}
+	b := f.stuck(now)
+	if b == nil && have < f.most() && f.rnd.IntN(f.relays) < 2 {
+		b = f.lonely()
+	}
+	if b == nil && have < f.most() && f.rnd.IntN(4) == 0 {
+		b = f.unmade(now)
+	}
+	if b == nil {
+		return 0
+	}
+	swapped := 0
+	small := f.short && f.relays*f.most() < 2*len(f.branches) // too few to go round
+	if have >= f.most() && !small {
+		idle := f.idleHome(f.cover)
+		if idle == nil {
+			return 0
+		}
+		f.giveUpHome(now, idle)
+		swapped = 1
+	}
+	f.takeHome(now, b)
+	return 1 - swapped
+}
+
+// stuck is a stripe that the source feeds to somebody, but for long nobody to us.
+func (f *Forest) stuck(now time.Time) *branch {
+	for _, b := range f.branches {
+		if b.wanted && !b.home && b.quota > 0 && b.parent.IsZero() && now.Sub(later(b.heard, f.born)) >= youth {
+			return b
+		}
+	}
+	return nil
+}
+
+// unmade is a stripe that the source feeds to nobody and of which no slot is free,
+// if we could make it.
+func (f *Forest) unmade(now time.Time) *branch {
+	if !f.short || !f.holdsK() || f.live(now) < f.cfg.Info.Layout.K {
+		return nil
+	}
+	var best *branch
+	for _, b := range f.branches {
+		if b.quota == 0 && !b.home && f.cover[b.stripe].free == 0 &&
+			(best == nil || rank(f.cfg.Self, b.stripe) < rank(f.cfg.Self, best.stripe)) {
+			best = b
+		}
+	}
+	return best
+}
+
+// lonely is a stripe that one relay alone has as a home stripe, or nil: when it
+// dies, only the source is left.
+func (f *Forest) lonely() *branch {
+	var best *branch
+	for _, b := range f.branches {
+		if !b.home && len(b.children) == 0 && f.cover[b.stripe].relays == 1 && !f.short &&
+			(best == nil || rank(f.cfg.Self, b.stripe) < rank(f.cfg.Self, best.stripe)) {
+			best = b
+		}
+	}
+	return best
+}
+
 // takeSole takes home stripes beyond the usual number if a source is short of
 // uplink and nobody else has them: it feeds each to one only, and who is that one
 // must pass it on. One that nobody takes comes to nobody. It returns how many.
 func (f *Forest) takeSole(now time.Time) int {
-	if !f.short || f.cfg.Slots == 0 || now.Sub(f.born) < soleAfter {
+	if !f.short || f.cfg.Slots == 0 || f.young(now) {
 		return 0 // others may have them: their records are still to come
 	}
 	n := 0
@@ -214,27 +303,37 @@ func (f *Forest) giveUpHome(now time.Time, b *branch) {
 	f.evict(now, b)
 }
 
-// scarcest is the stripe with the fewest slots that is not a home stripe of ours;
-// among about equals the node's own order decides, so that relays that come
-// together spread.
+// scarcest is a stripe with few slots that is not a home stripe of ours. One that
+// nobody is known to have comes first; else it is the scarcer of the first two in
+// an order of our own, so that relays that see the same do not all do the same (the
+// power of two choices: Mitzenmacher 2001).
 func (f *Forest) scarcest(per []cover) *branch {
-	sum := 1.0
-	for _, c := range per {
-		sum += c.slots
+	var bare *branch
+	var two [2]*branch
+	before := func(a, b *branch) bool {
+		return b == nil || rank(f.cfg.Self, a.stripe) < rank(f.cfg.Self, b.stripe)
 	}
-	var best *branch
-	var bestRank uint64
 	for _, b := range f.branches {
-		if b.home || len(b.children) > 0 {
-			continue
+		if b.home || len(b.children) > 0 || b.quota == 0 {
+			continue // a stripe of parity that we would have to make can wait
 		}
-		level := uint64(math.Ceil(4 * per[b.stripe].slots * float64(len(per)) / sum)) // quarters of the mean
-		rank := level<<32 | uint64(rank(f.cfg.Self, b.stripe))
-		if best == nil || rank < bestRank {
-			best, bestRank = b, rank
+		if per[b.stripe].relays == 0 && before(b, bare) {
+			bare = b
+		}
+		switch {
+		case before(b, two[0]):
+			two[0], two[1] = b, two[0]
+		case before(b, two[1]):
+			two[1] = b
 		}
 	}
-	return best
+	switch {
+	case bare != nil:
+		return bare
+	case two[1] != nil && per[two[1].stripe].slots < per[two[0].stripe].slots:
+		return two[1]
+	}
+	return two[0]
 }
 
 // mostCovered is the home stripe of ours to which others give the most, and among

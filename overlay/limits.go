@@ -17,7 +17,7 @@ const (
 	// MaxRedirects is how many refusals' alternatives are followed in one search.
 	MaxRedirects = 4
 	// MaxTried is how many candidates one round of a search asks.
-	MaxTried = 24
+	MaxTried = 12
 	// Choice is among how many candidates, drawn by chance, the best is taken.
 	Choice = 5
 	// Roots is how many relays the source feeds in each stripe, when its uplink
@@ -94,11 +94,13 @@ const (
 	rootReturn = 10 * time.Second
 	// shedTime is how long children of a home stripe that is given up are still fed.
 	shedTime = 3 * time.Second
-	// soleAfter is how long a newcomer waits for others' records before it takes more
-	// home stripes than usual because nobody has them.
-	soleAfter = 2500 * time.Millisecond
-	// shedShort is how long a source short of uplink feeds on.
-	shedShort = 500 * time.Millisecond
+	// youth is how long a newcomer has youngHomes home stripes at the most, until it
+	// knows others.
+	youth      = 2 * time.Second
+	youngHomes = 3
+	// rootTrust is how long a source short of uplink believes in a relay that it
+	// feeds, whatever others say of it.
+	rootTrust = 5 * time.Second
 	// lastBlocks is how many blocks before the last one a stripe waits for before
 	// it lets go of its parent, and endPatience for how long.
 	lastBlocks  = 8

@@ -102,11 +102,16 @@ func (f *Forest) reserve() int {
 // rootless reports whether the source should take one more relay in a stripe: it
 // feeds too few, or those whom it feeds say that nothing comes.
 func (f *Forest) rootless(b *branch, m *Subscribe) bool {
-	most := b.quota
 	if m.IfNewer {
-		most++
+		return m.Interior && f.roots(b) <= b.quota
 	}
-	return m.Interior && f.roots(b) < most
+	going := 0 // may come back
+	for _, c := range b.children {
+		if c.interior && !c.evict.IsZero() {
+			going++
+		}
+	}
+	return m.Interior && f.roots(b)+going < b.quota
 }
 
 // surplus is a child of the source in whatever stripe that it need not feed: one
@@ -128,7 +133,7 @@ func (f *Forest) surplus() (of *branch, c *child) {
 // place below.
 func (f *Forest) oldestRoot(now time.Time, b *branch) *child {
 	for i := range b.children {
-		if c := &b.children[i]; c.interior && c.evict.IsZero() && now.Sub(c.since) >= rootStay {
+		if c := &b.children[i]; c.interior && c.evict.IsZero() && now.Sub(c.since) >= rootTrust {
 			return c
 		}
 	}

@@ -309,7 +309,11 @@ func (f *Forest) connected(now time.Time, b *branch, id membership.NodeID) {
 		return
 	}
 	r.sent = true
-	f.send(id, f.subscribe(now, b))
+	m := f.subscribe(now, b)
+	if f.isRoot(id) && b.backup.id == id && b.backup.agree {
+		m.LastResort = true // there was nobody else when we asked for a backup
+	}
+	f.send(id, m)
 }
 
 // subscribe is what we ask of a parent: to go on at the first block we miss, or
@@ -433,7 +437,7 @@ func (f *Forest) dropped(now time.Time, b *branch, from membership.NodeID, m *Dr
 	b.shun(from, now)
 	f.seek(now, b, true)
 	if b.search != nil {
-		b.search.hasty = b.search.hasty || m.Reason == Leaving
+		b.search.hasty = b.search.hasty || m.Reason == Leaving || f.short && f.isRoot(from)
 	}
 	f.learn(now, b, m.Alternatives)
 }

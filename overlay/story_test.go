@@ -184,11 +184,11 @@ func (s *teller) do(now time.Time, words []string) {
 	case "down":
 		f.Down(now, s.id(words[1]))
 	case "got":
-		f.Got(now, number(s.t, words[1]), uint64(number(s.t, words[2])))
+		f.Got(now, f.Branch(now, number(s.t, words[1])).Parent, number(s.t, words[1]), uint64(number(s.t, words[2])))
 	case "gots":
 		from, to, _ := strings.Cut(words[1], "-")
 		for i := number(s.t, from); i <= number(s.t, to); i++ {
-			f.Got(now, i, uint64(number(s.t, words[2])))
+			f.Got(now, f.Branch(now, i).Parent, i, uint64(number(s.t, words[2])))
 		}
 	case "leave":
 		over := f.Leave(now)

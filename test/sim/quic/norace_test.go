@@ -1,0 +1,5 @@
+//go:build !race
+
+package tierq
+
+const underRace = false
