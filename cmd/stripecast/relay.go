@@ -37,7 +37,7 @@ func newRelay(c *console) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.newPool, "new-pool", false, "start a pool of its own")
 	flags.StringSliceVar(&f.allow, "allow", nil, "carry only streams with these `ID`s, several with commas")
-	flags.StringVar(&f.download, "download", "0", "`RATE` it may be sent, as 10M; with room for a whole stream it takes that, and\npasses on what got lost above it; 0 takes home stripes only")
+	flags.StringVar(&f.download, "download", "0", "`RATE` it may be sent; with room for a whole stream it takes that, to mend its own stripes")
 	f.node.flags(flags, ":7070", "20M", "127.0.0.1:0")
 	return cmd
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stripecast/stripecast/overlay"
 	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/stripe"
 )
@@ -28,7 +27,10 @@ type audit struct {
 	blind       int // first plays that were no random access block
 	kinds       [10]int
 	orphans     int // looks × wanted stripes without a parent
-	repairs     []time.Duration
+	repairs     []mended
+	fates       fates
+	stands      []int // scratch of ancestors
+	above       []*Node
 }
 
 // repair is a stripe whose parent is gone.
@@ -36,6 +38,17 @@ type repair struct {
 	stripe int
 	from   *Node
 	since  time.Duration
+}
+
+// mended is one that has another parent.
+type mended struct{ at, took time.Duration }
+
+// fates of skipped blocks.
+type fates struct {
+	blocks [causes]int // by the most frequent cause
+	shards [causes]int // missing ones
+	above  int         // of them, those that the parent did not have either
+	some   []Fate      // the first maxAccusations
 }
 
 func (a *audit) accuse(w *World, format string, args ...any) {
@@ -48,41 +61,78 @@ func (a *audit) hungUp(w *World, n *Node, o relay.Hangup) {
 	a.accuse(w, "%s hung up on %s: %s", n.Name, w.byID[o.Peer].Name, o.Reason)
 }
 
-func (a *audit) message(m overlay.Message) {
-	a.kinds[overlay.Encode(m)[0]]++
-}
+// message counts a message by its kind, which is its first byte.
+func (a *audit) message(b []byte) { a.kinds[min(int(b[0]), len(a.kinds)-1)]++ }
 
-func (a *audit) sent(n *Node, s *stripe.Shard) {
-	if src := n.w.source; src != nil && src.Node == n {
-		if m := src.truth[blockID{s.Epoch, s.Number}]; m != nil {
+func (a *audit) sent(n, to *Node, s *stripe.Shard) {
+	to.ledger.sentTo(s)
+	if src := n.w.source; src.Node == n {
+		if m := n.w.made(&s.Header); m != nil {
 			m.sent++
+			m.sentBytes += len(s.Encoded())
 		}
 	}
 }
 
-// fault notes whose parent a node was.
-func (a *audit) fault(w *World, dead *Node) {
+// fault notes whose parents some nodes were, who are gone or stopped now.
+func (a *audit) fault(w *World, stopped bool, dead ...*Node) {
+	gone := map[*Node]bool{}
+	for _, n := range dead {
+		gone[n] = true
+	}
 	for _, n := range w.nodes {
-		if n == dead || !n.alive || n.paused {
-			continue
+		if !gone[n] && n.alive && !n.paused {
+			a.noteOrphans(w, n, func(parent *Node) bool { return gone[parent] && parent.alive })
 		}
-		for _, st := range n.Status().Streams {
-			for _, b := range st.Stripes {
-				if b.Wanted && b.Parent == dead.id {
-					n.repairs = append(n.repairs, repair{b.Stripe, dead, w.t})
-				}
+	}
+	if stopped {
+		return
+	}
+	for _, n := range dead {
+		n.repairs = nil
+	}
+}
+
+// cut notes that nothing gets from a to b any more.
+func (a *audit) cut(w *World, from, to *Node) {
+	if to.alive && !to.paused {
+		a.noteOrphans(w, to, func(parent *Node) bool { return parent == from })
+	}
+}
+
+// parted notes who, on the source's side of a partition, lost a parent.
+func (a *audit) parted(w *World) {
+	for _, n := range w.nodes {
+		if n.alive && !n.paused && n.group == w.source.group {
+			a.noteOrphans(w, n, func(parent *Node) bool { return parent.group != n.group })
+		}
+	}
+}
+
+func (a *audit) noteOrphans(w *World, n *Node, lost func(parent *Node) bool) {
+	for _, st := range n.Status().Streams {
+		for _, b := range st.Stripes {
+			if p := w.byID[b.Parent]; b.Wanted && p != nil && lost(p) {
+				n.repairs = append(n.repairs, repair{b.Stripe, p, w.t})
 			}
 		}
 	}
 }
 
-// repaired says that a shard came, maybe from the new parent of a stripe.
+// repaired says that a shard came, maybe from the new parent of a stripe. If it
+// is from the old one there was nothing to repair after all.
 func (n *Node) repaired(from *Node, s int) {
+	if len(n.repairs) == 0 {
+		return
+	}
+	w := n.w
 	n.repairs = slices.DeleteFunc(n.repairs, func(r repair) bool {
-		if r.stripe != s || r.from == from || !from.alive || from.leaving {
-			return false
+		if r.stripe != s || !from.alive || from.leaving || from == r.from && w.t-r.since < time.Second/5 {
+			return false // the last ones of the old parent may be on their way
 		}
-		n.w.audit.repairs = append(n.w.audit.repairs, n.w.t-r.since)
+		if from != r.from {
+			w.audit.repairs = append(w.audit.repairs, mended{w.t, w.t - r.since})
+		}
 		return true
 	})
 }
@@ -113,6 +163,9 @@ func (a *audit) look(w *World) {
 			a.starving++
 		}
 		a.repairsOf(n, st)
+		if p := n.player; p != nil {
+			a.explain(w, p, 3*time.Second)
+		}
 		a.ancestors(w, n, st, status)
 	}
 }
@@ -122,9 +175,38 @@ func (a *audit) repairsOf(n *Node, st *relay.StreamStatus) {
 	n.repairs = slices.DeleteFunc(n.repairs, func(r repair) bool { return !st.Stripes[r.stripe].Wanted })
 }
 
+// explain finds out why a viewer skipped what it skipped some time ago: by then
+// it is known what came late.
+func (a *audit) explain(w *World, p *player, ago time.Duration) {
+	for ; p.told < len(p.skips) && w.t-p.skips[p.told].at >= ago; p.told++ {
+		s := &p.skips[p.told]
+		for number := s.from; number <= s.to; number++ {
+			f := w.explain(p.n, s, number)
+			if s.early {
+				continue // a newcomer begins where it likes
+			}
+			cause := f.Cause()
+			a.fates.blocks[cause]++
+			for c, n := range f.Short {
+				a.fates.shards[c] += n
+			}
+			a.fates.above += f.Above
+			if len(a.fates.some) < maxAccusations {
+				a.fates.some = append(a.fates.some, f)
+			}
+			if cause == Unknown {
+				a.accuse(w, "nothing explains it: %v", &f)
+			}
+		}
+	}
+}
+
 // ancestors follows the parents of every stripe of a node.
 func (a *audit) ancestors(w *World, n *Node, st *relay.StreamStatus, status []*relay.StreamStatus) {
-	stands := make([]int, len(w.nodes))
+	for len(a.stands) < len(w.nodes) {
+		a.stands = append(a.stands, 0)
+	}
+	clear(a.stands)
 	for s, branch := range st.Stripes {
 		if !branch.Wanted {
 			continue
@@ -140,18 +222,21 @@ func (a *audit) ancestors(w *World, n *Node, st *relay.StreamStatus, status []*r
 		a.depth, a.deepest = max(a.depth, len(above)), max(a.deepest, len(above))
 		for _, at := range above {
 			if at != w.source.Node {
-				stands[at.index]++
+				a.stands[at.index]++
 			}
 		}
 	}
-	if n.cfg.Play && slices.Max(stands) > max(1, w.Layout.M) {
+	if n.cfg.Play && slices.Max(a.stands) > max(1, w.Layout.M) {
 		a.crowded++
 	}
 }
 
 // above is a node's ancestors in a stripe, nearest first, as far as they have
-// parents; loop reports that they have no end.
+// parents; loop reports that they have no end. The slice is valid until the next
+// call.
 func (w *World) above(n *Node, s int, status []*relay.StreamStatus) (above []*Node, loop bool) {
+	above = w.audit.above[:0]
+	defer func() { w.audit.above = above }()
 	for at := n; ; {
 		cur := status[at.index]
 		if cur == nil || cur.Source || s >= len(cur.Stripes) || cur.Stripes[s].Parent.IsZero() {
@@ -212,6 +297,11 @@ type Summary struct {
 	Join       []time.Duration // from joining to the first random access block; sorted
 	FirstPlay  []time.Duration
 	Kinds      [10]int
+	Causes     [causes]int // blocks skipped, by why
+	Short      [causes]int // shards that they lacked, by why
+	Above      int         // of them, those that the parent lacked too
+	Fates      []Fate      // the first of them
+	Traffic    Traffic
 }
 
 // Sum adds up the run, the source's upload from block settle on.
@@ -219,7 +309,8 @@ func (w *World) Sum(settle time.Duration) Summary {
 	a := &w.audit
 	s := Summary{
 		Starving: a.starving, Orphans: a.orphans, Deepest: a.deepest, Depth: a.depth, Loops: a.loops, Over: a.over,
-		Crowded: a.crowded, Blind: a.blind, Repairs: slices.Sorted(slices.Values(a.repairs)), Kinds: a.kinds,
+		Crowded: a.crowded, Blind: a.blind, Repairs: w.Repairs(0), Kinds: a.kinds, Traffic: w.Traffic(),
+		Unrepaired: w.Unrepaired(3 * time.Second),
 	}
 	var lived time.Duration
 	for _, n := range w.nodes {
@@ -232,20 +323,18 @@ func (w *World) Sum(settle time.Duration) Summary {
 			end = n.since
 		}
 		lived += end - n.Figures.Joined
-		for _, r := range n.repairs {
-			if n.alive && w.t-r.since > 3*time.Second {
-				s.Unrepaired++
-			}
-		}
 		if n.player != nil {
+			a.explain(w, n.player, 0)
 			w.sumViewer(&s, n)
 		}
 	}
+	s.Causes, s.Short, s.Above, s.Fates = a.fates.blocks, a.fates.shards, a.fates.above, a.fates.some
 	s.Messages /= lived.Seconds()
 	s.Bytes /= lived.Seconds()
 	slices.Sort(s.Join)
 	slices.Sort(s.FirstPlay)
-	w.sumEgress(&s, settle)
+	e := w.Egress(settle, w.t)
+	s.Egress, s.EgressMax = e.Shards, e.Max
 	return s
 }
 
@@ -270,29 +359,8 @@ func (w *World) sumViewer(s *Summary, n *Node) {
 	switch {
 	case !p.started:
 		s.Silent++
-	case !p.ended && w.source.alive && w.source.running && w.t-p.last > 2*w.BlockTime:
+	case w.behind(n):
 		s.Behind++
-	}
-}
-
-func (w *World) sumEgress(s *Summary, settle time.Duration) {
-	blocks, shards := 0, 0
-	for e := uint32(1); e <= w.source.epoch; e++ {
-		for i := uint64(0); ; i++ {
-			m := w.source.truth[blockID{e, i}]
-			if m == nil {
-				break
-			}
-			// What was made last may still be on its way.
-			if m.at >= settle && m.at < w.t-time.Second {
-				blocks++
-				shards += m.sent
-				s.EgressMax = max(s.EgressMax, m.sent)
-			}
-		}
-	}
-	if blocks > 0 {
-		s.Egress = float64(shards) / float64(blocks)
 	}
 }
 
@@ -315,7 +383,17 @@ func (s Summary) String() string {
 		Quantile(s.Repairs, 0.5), Quantile(s.Repairs, 0.99), Quantile(s.Repairs, 1), s.Unrepaired)
 	fmt.Fprintf(&b, "join to random access: p50 %v, max %v; to first play: p50 %v, max %v\n",
 		Quantile(s.Join, 0.5), Quantile(s.Join, 1), Quantile(s.FirstPlay, 0.5), Quantile(s.FirstPlay, 1))
-	fmt.Fprintf(&b, "control: %.2f messages and %.0f bytes a second and participant; spins %d, hangups %d; kinds %v",
-		s.Messages, s.Bytes, s.Spins, s.Hangups, s.Kinds[1:])
+	fmt.Fprintf(&b, "control: %.2f messages and %.0f bytes a second and participant; spins %d, hangups %d; kinds %v; %.2f %% of the shards' bytes",
+		s.Messages, s.Bytes, s.Spins, s.Hangups, s.Kinds[1:], 100*s.Traffic.Control())
+	for c, blocks := range s.Causes {
+		if blocks > 0 || s.Short[c] > 0 {
+			fmt.Fprintf(&b, "\n%v: %d blocks were skipped for it, that lacked %d shards", Cause(c), blocks, s.Short[c])
+		}
+	}
+	for i := range s.Fates {
+		if i < 5 {
+			fmt.Fprintf(&b, "\n%v", &s.Fates[i])
+		}
+	}
 	return b.String()
 }

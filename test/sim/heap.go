@@ -2,56 +2,69 @@ package sim
 
 import "time"
 
-// event is something that happens at a time. Of two at the same time the one
-// that was scheduled first happens first.
-type event struct {
-	at   time.Duration // since the world's start
-	seq  uint64
-	node *Node // whose it is; nil for the world's own
-	life int   // the node's life in which it was scheduled; another's is void
-	act  act
+// heap is a queue of events by (at, seq): a heap with four children a node, of
+// small keys, so that events themselves are not moved.
+type heap struct {
+	keys   []key
+	events []event
+	free   []int32 // places in events that hold none
 }
 
-// act is what an event does. The set is closed; see World.perform.
-type act any
-
-// heap is a binary heap of events by (at, seq).
-type heap struct{ items []event }
-
-func (h *heap) less(i, j int) bool {
-	a, b := &h.items[i], &h.items[j]
-	return a.at < b.at || a.at == b.at && a.seq < b.seq
+type key struct {
+	at   time.Duration
+	seq  uint64 // of two at the same time the one that was scheduled first comes first
+	slot int32
 }
 
-func (h *heap) push(e event) {
-	h.items = append(h.items, e)
-	for i := len(h.items) - 1; i > 0; {
-		up := (i - 1) / 2
-		if !h.less(i, up) {
-			return
-		}
-		h.items[i], h.items[up] = h.items[up], h.items[i]
-		i = up
+func (k key) before(o key) bool { return k.at < o.at || k.at == o.at && k.seq < o.seq }
+
+func (h *heap) push(at time.Duration, seq uint64, e event) {
+	k := key{at: at, seq: seq, slot: int32(len(h.events))}
+	if last := len(h.free) - 1; last >= 0 {
+		k.slot, h.free = h.free[last], h.free[:last]
+		h.events[k.slot] = e
+	} else {
+		h.events = append(h.events, e)
 	}
-}
-
-func (h *heap) pop() event {
-	top, last := h.items[0], len(h.items)-1
-	h.items[0], h.items[last] = h.items[last], event{}
-	h.items = h.items[:last]
-	for i := 0; ; {
-		low := 2*i + 1
-		if low >= last {
+	h.keys = append(h.keys, k)
+	i := len(h.keys) - 1
+	for i > 0 {
+		up := (i - 1) / 4
+		if !k.before(h.keys[up]) {
 			break
 		}
-		if low+1 < last && h.less(low+1, low) {
-			low++
+		h.keys[i], i = h.keys[up], up
+	}
+	h.keys[i] = k
+}
+
+// next is when the first event is due.
+func (h *heap) next() (time.Duration, bool) {
+	if len(h.keys) == 0 {
+		return 0, false
+	}
+	return h.keys[0].at, true
+}
+
+func (h *heap) pop() (time.Duration, event) {
+	top, last := h.keys[0], len(h.keys)-1
+	k := h.keys[last]
+	h.keys = h.keys[:last]
+	for i := 0; last > 0; {
+		low := -1
+		for c := 4*i + 1; c < min(4*i+5, last); c++ {
+			if low < 0 || h.keys[c].before(h.keys[low]) {
+				low = c
+			}
 		}
-		if !h.less(low, i) {
+		if low < 0 || !h.keys[low].before(k) {
+			h.keys[i] = k
 			break
 		}
-		h.items[i], h.items[low] = h.items[low], h.items[i]
-		i = low
+		h.keys[i], i = h.keys[low], low
 	}
-	return top
+	e := h.events[top.slot]
+	h.events[top.slot] = event{}
+	h.free = append(h.free, top.slot)
+	return top.at, e
 }

@@ -1,19 +1,13 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
+	"github.com/stripecast/stripecast/overlay"
 	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/stripe"
 )
-
-// pair is two nodes, the lower index first; way is a direction.
-type (
-	pair struct{ lo, hi int }
-	way  struct{ from, to int }
-)
-
-func pairOf(a, b *Node) pair { return pair{min(a.index, b.index), max(a.index, b.index)} }
 
 // The transport's times, as relay/quicnet has them.
 const (
@@ -22,24 +16,20 @@ const (
 	lateAfter     = 2 * time.Second  // a shard that takes longer is reset
 	unusedTimeout = 30 * time.Second // an unpinned connection that carries nothing is closed
 	dialTimeout   = 3 * time.Second
-	packetSize    = 1200
+	watchEvery    = time.Second
 )
 
-// conn is a connection of two nodes.
+// conn is a connection of two nodes: all QUIC connections between them.
 type conn struct {
 	ends  [2]*Node
 	open  [2]bool // as each end sees it
 	pins  [2]bool
+	delay time.Duration    // one way
 	last  [2]time.Duration // when the last message towards ends[i] arrives
+	told  [2]time.Duration // the round-trip time that ends[i] was told
+	ways  [2]lane          // from ends[i]
 	used  time.Duration
-	held  [2][]heldItem // towards ends[i], behind a wall
-	check bool          // an actIdle is scheduled
-}
-
-type heldItem struct {
-	act  act
-	sent time.Duration
-	data bool
+	check bool // a doIdle is scheduled
 }
 
 func (c *conn) side(n *Node) int {
@@ -49,41 +39,28 @@ func (c *conn) side(n *Node) int {
 	return 1
 }
 
+func (c *conn) other(n *Node) *Node { return c.ends[1-c.side(n)] }
+
 // connOf is the open connection of two nodes as n sees it, or nil.
 func (w *World) connOf(n, other *Node) *conn {
-	if c := w.conns[pairOf(n, other)]; c != nil && c.open[c.side(n)] {
+	if c := n.links[other]; c != nil && c.open[c.side(n)] {
 		return c
 	}
 	return nil
 }
 
-// path is the one-way delay between two nodes.
+// path is the one-way delay between two nodes: drawn from their names, so that
+// it is the same whenever it is first needed.
 func (w *World) path(a, b *Node) time.Duration {
-	p := pairOf(a, b)
-	d, ok := w.paths[p]
-	if !ok {
-		d = w.between(w.Near, w.Far)
-		w.paths[p] = d
+	if w.Far <= w.Near {
+		return w.Near
 	}
-	return d
-}
-
-// retransmits is what loss adds to the delay of something of that many bytes.
-func (w *World) retransmits(a, b *Node, bytes int) time.Duration {
-	if w.Loss <= 0 {
-		return 0
-	}
-	worst := time.Duration(0)
-	wait := 9*2*w.path(a, b)/8 + 10*time.Millisecond
-	for range (bytes + packetSize - 1) / packetSize {
-		extra, step := time.Duration(0), wait
-		for w.rnd.Float64() < w.Loss {
-			extra += step
-			step += step / 2
-		}
-		worst = max(worst, extra)
-	}
-	return worst
+	x := w.Seed ^ uint64(min(a.index, b.index))<<32 ^ uint64(max(a.index, b.index))
+	x += 0x9e3779b97f4a7c15 // splitmix64
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	x ^= x >> 31
+	return w.Near + time.Duration(x%uint64(w.Far-w.Near))
 }
 
 // dial connects n to another, or lets it fail.
@@ -93,16 +70,23 @@ func (w *World) dial(n, to *Node) {
 	}
 	n.dialling[to] = true
 	if !w.reachable(n, to) {
-		w.after(dialTimeout, n, actFailed{to})
+		w.after(dialTimeout, n, act{kind: doFailed, arg: to})
 		return
 	}
-	w.after(3*w.path(n, to)+w.retransmits(n, to, 3*packetSize), n, actDialled{to})
+	late := 3 * w.path(n, to)
+	for range 3 {
+		late += w.lateness(n, to, packetSize)
+	}
+	if late > dialTimeout {
+		w.after(dialTimeout, n, act{kind: doFailed, arg: to})
+		return
+	}
+	w.after(late, n, act{kind: doDialled, arg: to})
 }
 
+// reachable reports whether a handshake gets through, both ways.
 func (w *World) reachable(a, b *Node) bool {
-	_, there := w.walls[way{a.index, b.index}]
-	_, back := w.walls[way{b.index, a.index}]
-	return b.alive && !b.paused && !there && !back
+	return b.alive && !b.paused && !w.barred(a, b) && !w.barred(b, a) && (w.Reach == nil || w.Reach(a, b))
 }
 
 // dialled ends a dial: both ends are up.
@@ -111,7 +95,7 @@ func (w *World) dialled(n, to *Node) {
 		return
 	}
 	if n.paused || !w.reachable(n, to) {
-		w.after(dialTimeout, n, actFailed{to})
+		w.after(dialTimeout, n, act{kind: doFailed, arg: to})
 		return
 	}
 	delete(n.dialling, to)
@@ -122,13 +106,15 @@ func (w *World) dialled(n, to *Node) {
 	if old := w.connOf(to, n); old != nil { // we restarted, or it has not noticed yet
 		w.shut(old, to)
 	}
-	c := &conn{ends: [2]*Node{n, to}, open: [2]bool{true, true}, used: w.t}
-	w.conns[pairOf(n, to)] = c
-	for _, end := range [][2]*Node{{n, to}, {to, n}} {
-		end[0].handle(relay.Up{Peer: end[1].id})
-		if w.connOf(end[0], end[1]) == c {
-			end[0].handle(relay.Measured{Peer: end[1].id, RTT: 2 * w.path(n, to), RTTVar: w.path(n, to) / 4})
-		}
+	c := &conn{ends: [2]*Node{n, to}, open: [2]bool{true, true}, delay: w.path(n, to), used: w.t}
+	for i, end := range c.ends {
+		end.links[c.ends[1-i]] = c
+		end.conns = append(end.conns, c)
+		c.ways[i].init()
+	}
+	for _, end := range c.ends {
+		end.handle(relay.Up{Peer: c.other(end).id})
+		end.tellRTT(c)
 	}
 	w.watch(c)
 }
@@ -140,13 +126,46 @@ func (n *Node) dialFailed(to *Node) {
 	}
 }
 
+// tellRTT tells the core the round-trip time of a connection if it changed by a
+// tenth since it was told.
+func (n *Node) tellRTT(c *conn) {
+	i := c.side(n)
+	if !c.open[i] {
+		return
+	}
+	rtt := 2*c.delay + n.w.queueing(c)
+	if change := rtt - c.told[i]; max(change, -change)*10 <= c.told[i] {
+		return
+	}
+	c.told[i] = rtt
+	n.handle(relay.Measured{Peer: c.other(n).id, RTT: rtt, RTTVar: rtt / 8})
+}
+
+// close marks n's end closed, and forgets the connection when both are.
+func (c *conn) close(n *Node) {
+	i := c.side(n)
+	if !c.open[i] {
+		return
+	}
+	c.open[i] = false
+	n.dropBox(&c.ways[i])
+	if c.open[1-i] {
+		return
+	}
+	for _, end := range c.ends {
+		if other := c.other(end); end.links[other] == c {
+			delete(end.links, other)
+		}
+		end.conns = slices.DeleteFunc(end.conns, func(o *conn) bool { return o == c })
+	}
+}
+
 // shut closes a connection at one end, which is told.
 func (w *World) shut(c *conn, n *Node) {
-	if i := c.side(n); c.open[i] {
-		c.open[i] = false
-		n.drop(c)
+	if c.open[c.side(n)] {
+		c.close(n)
 		if n.alive {
-			n.handle(relay.Down{Peer: c.ends[1-i].id})
+			n.handle(relay.Down{Peer: c.other(n).id})
 		}
 	}
 }
@@ -154,63 +173,29 @@ func (w *World) shut(c *conn, n *Node) {
 // hangup closes a connection at n's end; the other hears of it.
 func (w *World) hangup(c *conn, n *Node) {
 	w.shut(c, n)
-	w.carry(c, n, actDown{c}, false, 0)
+	w.carry(c, n, act{kind: doDown, c: c}, 0)
 }
 
-// carry brings something to the other end of a connection.
-func (w *World) carry(c *conn, from *Node, a act, data bool, bytes int) {
-	to := c.ends[1-c.side(from)]
-	if _, blocked := w.walls[way{from.index, to.index}]; blocked {
-		i := c.side(to)
-		c.held[i] = append(c.held[i], heldItem{a, w.t, data})
-		return
-	}
-	late := w.retransmits(from, to, max(bytes, 1))
-	if data && late > lateAfter {
-		return
-	}
-	at := w.t + w.path(from, to) + late
-	if !data {
-		i := c.side(to)
-		at = max(at, c.last[i])
-		c.last[i] = at
-	}
-	w.after(at-w.t, to, a)
+// sendShard puts a shard on the way.
+func (w *World) sendShard(c *conn, from *Node, s *stripe.Shard) {
+	c.used = w.t
+	w.carry(c, from, act{kind: doShard, c: c, shard: s, sent: w.t}, len(s.Encoded()))
 }
 
-// Wall blocks the way from a to b, and only that; Unwall opens it again.
-func (w *World) Wall(a, b *Node) {
-	if _, already := w.walls[way{a.index, b.index}]; already {
+func (w *World) sendMessage(c *conn, from *Node, b []byte) {
+	c.used = w.t
+	if to := c.other(from); !c.open[c.side(to)] && w.reachable(from, to) {
+		w.after(2*c.delay, from, act{kind: doDown, c: c}) // a stateless reset answers
 		return
 	}
-	w.walls[way{a.index, b.index}] = w.t
-	if c := w.conns[pairOf(a, b)]; c != nil {
-		w.watch(c)
-	}
-}
-
-// Unwall opens a blocked way: what is not too late arrives now.
-func (w *World) Unwall(a, b *Node) {
-	delete(w.walls, way{a.index, b.index})
-	c := w.conns[pairOf(a, b)]
-	if c == nil {
-		return
-	}
-	i := c.side(b)
-	held := c.held[i]
-	c.held[i] = nil
-	for _, h := range held {
-		if !h.data || w.t-h.sent < lateAfter {
-			w.carry(c, a, h.act, h.data, 0)
-		}
-	}
+	w.carry(c, from, act{kind: doMessage, c: c, arg: b}, len(b))
 }
 
 // watch looks at a connection again when it might be found dead.
 func (w *World) watch(c *conn) {
 	if !c.check && (c.open[0] || c.open[1]) {
 		c.check = true
-		w.after(500*time.Millisecond, nil, actIdle{c})
+		w.after(watchEvery, nil, act{kind: doIdle, c: c})
 	}
 }
 
@@ -224,7 +209,7 @@ func (w *World) idle(c *conn) {
 		case !c.open[i] || !n.alive || n.paused:
 		case w.t-w.heard(c, i) >= idleTimeout:
 			w.hangup(c, n)
-		case !c.open[1-i] && peer.alive && w.t-peer.since >= keepAlive:
+		case !c.open[1-i] && peer.alive && w.t-peer.since >= keepAlive && w.reachable(n, peer):
 			w.shut(c, n) // a keep-alive met a stateless reset
 		}
 	}
@@ -239,7 +224,7 @@ func (w *World) idle(c *conn) {
 func (w *World) heard(c *conn, i int) time.Duration {
 	n, peer := c.ends[i], c.ends[1-i]
 	at := w.t
-	if since, blocked := w.walls[way{peer.index, n.index}]; blocked {
+	if since, blocked := w.barredSince(peer, n); blocked {
 		at = min(at, since)
 	}
 	if !peer.alive || peer.paused {
@@ -248,43 +233,31 @@ func (w *World) heard(c *conn, i int) time.Duration {
 	return at
 }
 
-// gossip spreads a node's record over all members.
-func (w *World) gossip(from *Node, record []byte) {
-	from.record = record
-	for _, n := range w.nodes {
-		if n != from && n.alive && n.cfg.Gossips {
-			w.after(w.between(200*time.Millisecond, 500*time.Millisecond), n, actLate{relay.Learned{Record: record}})
-		}
-	}
-}
-
-// mourn spreads the rumour that a node is gone.
-func (w *World) mourn(dead *Node, soonest, latest time.Duration) {
-	life := dead.life
-	w.After(w.between(soonest, latest), func() {
-		if dead.alive && dead.life != life {
-			return // it is back, and says so itself
-		}
-		dead.record = nil
-		for _, n := range w.nodes {
-			if n != dead && n.alive && n.cfg.Gossips {
-				w.after(w.between(0, 300*time.Millisecond), n, actLate{relay.Rumour{Node: dead.id}})
-			}
-		}
-	})
-}
-
-// sendShard puts a shard on the way.
-func (w *World) sendShard(c *conn, from *Node, s *stripe.Shard) {
-	c.used = w.t
-	w.carry(c, from, actShard{c, from, s, w.t}, true, len(s.Encoded()))
-}
-
-func (w *World) sendMessage(c *conn, from *Node, b []byte) {
-	c.used = w.t
-	if to := c.ends[1-c.side(from)]; !c.open[c.side(to)] && w.reachable(from, to) {
-		w.after(2*w.path(from, to), from, actDown{c}) // a stateless reset answers
+// receive takes what the network brings.
+func (n *Node) receive(a act) {
+	w := n.w
+	if a.c == nil || a.kind != doDown && !a.c.open[a.c.side(n)] {
 		return
 	}
-	w.carry(c, from, actMessage{c, from, b}, false, len(b))
+	switch from := a.c.other(n); a.kind {
+	case doDown:
+		w.shut(a.c, n)
+	case doMessage:
+		b := a.arg.([]byte)
+		m, err := overlay.Decode(b)
+		if err != nil {
+			w.audit.accuse(w, "%s said %x: %v", from.Name, b, err)
+			return
+		}
+		w.noteBytes(b)
+		n.handle(relay.Heard{Peer: from.id, Msg: m})
+	case doShard:
+		if w.t-a.sent > lateAfter {
+			return
+		}
+		w.note(a.shard.Number<<6 | uint64(a.shard.Index))
+		n.ledger.came(n, from, a.shard)
+		n.repaired(from, a.shard.Index)
+		n.handle(relay.Arrived{Peer: from.id, Shard: a.shard.Encoded()})
+	}
 }

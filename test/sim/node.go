@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
@@ -34,15 +33,32 @@ type Node struct {
 	handling bool
 	backlog  []act // what came while it was paused
 	wakeAt   time.Duration
-	record   []byte // as gossip spreads it
-	dialling map[*Node]bool
+
+	conns    []*conn         // with at least one open end, in the order in which they came
+	links    map[*Node]*conn // the newest of each; never ranged over
+	dialling map[*Node]bool  // never ranged over
+
+	record []byte // as gossip spreads it; nil if it has none
+	said   int    // where the last word about it stands
+	cursor int    // how far it has heard; -1: nothing yet
 
 	bucket  *relay.Bucket
-	boxes   []*box // of children, in the order in which they came
+	ready   []*conn // to children for whom shards wait and who have room for them
 	turn    int
 	pumping bool
+	queued  int // bytes that wait
+
+	cond     Conditions
+	up, down queue
+	group    int // of the partition
+	clogs    int
+	clogAt   time.Duration
+	pauses   int
+	cpu      cpu
 
 	player  *player
+	ledger  ledger
+	stops   []stop
 	repairs []repair
 	Figures Figures
 }
@@ -50,8 +66,11 @@ type Node struct {
 // Figures is what a node did.
 type Figures struct {
 	Forwards     int // shards sent
+	ForwardBytes int
 	Messages     int // control messages sent
 	MessageBytes int
+	Dropped      int // shards that waited too long for a child
+	QueueMax     int // the most bytes that ever waited for children
 	Hangups      int
 	Spins        int // wakes that left a deadline which had passed
 	Joined       time.Duration
@@ -59,19 +78,15 @@ type Figures struct {
 	FirstPlay    time.Duration
 }
 
-type box struct {
-	to *Node
-	relay.Outbox
-	shards []*stripe.Shard // those in the outbox, by the address of their bytes
-}
-
 // add makes a node that is not alive yet.
 func (w *World) add(name string, cfg relay.Config, hosts []*Node) *Node {
 	n := &Node{
 		Name: name, w: w, index: len(w.nodes), key: w.key(name), cfg: cfg, hosts: hosts,
+		links: map[*Node]*conn{},
 	}
 	n.cfg.Key = n.key
 	n.cfg.Addrs = []netip.AddrPort{addr(n.index)}
+	n.cfg.Open = w.memo.open
 	n.id = membership.NodeIDOf(n.key)
 	w.nodes = append(w.nodes, n)
 	w.byID[n.id] = n
@@ -110,32 +125,35 @@ func (n *Node) start() {
 	w := n.w
 	n.life++
 	n.alive, n.paused, n.leaving, n.since = true, false, false, w.t
-	n.queue, n.backlog, n.boxes, n.wakeAt, n.pumping = nil, nil, nil, -1, false
+	n.queue, n.backlog, n.wakeAt = nil, nil, -1
+	n.ready, n.pumping, n.queued = nil, false, 0
 	n.dialling = map[*Node]bool{}
+	n.cpu = cpu{quota: n.cpu.quota}
+	n.endStop(Dead)
 	n.bucket = relay.NewBucket(w.now(), n.cfg.Upload)
 	n.core = relay.New(w.now(), n.cfg, rand.New(rand.NewPCG(w.Seed, uint64(n.index)<<16|uint64(n.life))))
 	n.Figures.Joined = w.t
+	n.ledger.init(w.Layout.N())
 	if n.cfg.Play {
 		n.player = newPlayer(n)
 	}
 	n.handle(relay.Wake{})
 	n.join()
-	w.after(2*time.Second, n, actMeasure{})
-	if !n.cfg.Gossips {
-		return
-	}
-	for _, m := range w.nodes {
-		if m != n && m.alive && m.record != nil {
-			w.after(w.between(200*time.Millisecond, 500*time.Millisecond), n, actLate{relay.Learned{Record: m.record}})
-		}
+	w.after(2*time.Second, n, act{kind: doMeasure})
+	if n.cfg.Gossips {
+		n.cursor = -1
+		w.after(w.between(gossipMin, 500*time.Millisecond), n, act{kind: doGossip})
 	}
 }
 
 // join dials the hosts it was told of, and again while nobody is connected.
 func (n *Node) join() {
 	connected := false
-	for _, m := range n.w.nodes {
-		connected = connected || m != n && n.w.connOf(n, m) != nil
+	for _, c := range n.conns {
+		if c.open[c.side(n)] {
+			connected = true
+			break
+		}
 	}
 	if !connected && !n.paused {
 		for _, h := range n.hosts {
@@ -143,44 +161,108 @@ func (n *Node) join() {
 		}
 	}
 	if len(n.hosts) > 0 {
-		n.w.after(time.Second, n, actJoin{})
+		n.w.after(time.Second, n, act{kind: doJoin})
 	}
 }
 
-// measure tells the core its round-trip times.
+// measure tells the core round-trip times that have changed.
 func (n *Node) measure() {
-	n.w.after(2*time.Second, n, actMeasure{})
-	if n.paused {
+	n.w.after(2*time.Second, n, act{kind: doMeasure})
+	if n.w.net.calm || n.paused {
 		return
 	}
-	for _, m := range n.w.nodes {
-		if n.w.connOf(n, m) != nil {
-			n.handle(relay.Measured{Peer: m.id, RTT: 2 * n.w.path(n, m), RTTVar: n.w.path(n, m) / 4})
-		}
+	for i := 0; i < len(n.conns); i++ {
+		n.tellRTT(n.conns[i])
 	}
+}
+
+// perform does what happens to the node.
+func (n *Node) perform(a act) {
+	switch a.kind {
+	case doInput, doShard, doMessage, doDown:
+		if n.paused {
+			n.backlog = append(n.backlog, a)
+			return
+		}
+		if a.kind == doInput {
+			n.handle(a.arg.(relay.Input))
+		} else {
+			n.receive(a)
+		}
+	case doWake:
+		n.wake()
+	case doPlay:
+		n.playDue()
+	case doPump:
+		n.pumping = false
+		if !n.paused {
+			n.send(a.c, a.shard)
+		}
+		n.pump()
+	case doRoom:
+		if l := &a.c.ways[a.c.side(n)]; a.c.open[a.c.side(n)] {
+			n.roomAt(l)
+		}
+	case doResend:
+		n.resend(a)
+	case doGossip:
+		n.hear()
+	case doMeasure:
+		n.measure()
+	case doJoin:
+		n.join()
+	case doDialled:
+		n.w.dialled(n, a.arg.(*Node))
+	case doFailed:
+		n.dialFailed(a.arg.(*Node))
+	case doCPU:
+		n.cpu.planned = false
+		n.work()
+	default:
+		panic(fmt.Sprintf("sim: a node got act %d", a.kind))
+	}
+}
+
+// resend sends again what a full queue dropped, unless it was reset meanwhile.
+func (n *Node) resend(a act) {
+	w := n.w
+	if !a.c.open[a.c.side(n)] || w.t-a.sent > lateAfter {
+		return
+	}
+	w.carry(a.c, n, act{kind: doShard, c: a.c, shard: a.shard, sent: a.sent}, len(a.shard.Encoded()))
 }
 
 // handle gives the core an input and does what it wants.
 func (n *Node) handle(in relay.Input) {
 	if n.paused {
-		n.backlog = append(n.backlog, actInput{in})
+		n.backlog = append(n.backlog, input(in))
 		return
 	}
 	n.queue = append(n.queue, in)
-	if n.handling {
+	n.drain()
+}
+
+// drain gives the core what is queued for it.
+func (n *Node) drain() {
+	if n.handling || len(n.queue) == 0 {
 		return
 	}
-	n.handling = true
-	for len(n.queue) > 0 && n.alive {
-		in, n.queue = n.queue[0], n.queue[1:]
-		for _, o := range n.core.Handle(n.w.now(), in) {
-			n.do(o)
-		}
-	}
-	n.handling = false
+	n.loop()
 	if n.alive {
 		n.setWake()
 	}
+}
+
+func (n *Node) loop() {
+	n.handling = true
+	for i := 0; i < len(n.queue) && n.alive; i++ {
+		for _, o := range n.core.Handle(n.w.now(), n.queue[i]) {
+			n.do(o)
+		}
+	}
+	clear(n.queue)
+	n.queue = n.queue[:0]
+	n.handling = false
 }
 
 func (n *Node) setWake() {
@@ -190,15 +272,15 @@ func (n *Node) setWake() {
 		return
 	}
 	due := max(at.Sub(epoch0), n.w.t)
-	if n.wakeAt >= 0 && n.wakeAt <= due && n.wakeAt >= n.w.t {
+	if n.wakeAt >= n.w.t && n.wakeAt <= due {
 		return // a wake that comes too early is harmless
 	}
 	n.wakeAt = due
-	n.w.after(due-n.w.t, n, actWake{})
+	n.w.after(due-n.w.t, n, act{kind: doWake})
 }
 
 func (n *Node) wake() {
-	if n.paused || n.wakeAt != n.w.t {
+	if n.paused || n.wakeAt < 0 || n.wakeAt > n.w.t {
 		return
 	}
 	n.wakeAt = -1
@@ -207,60 +289,17 @@ func (n *Node) wake() {
 		return
 	}
 	n.queue = append(n.queue, relay.Wake{})
-	n.handling = true
-	for len(n.queue) > 0 && n.alive {
-		in := n.queue[0]
-		n.queue = n.queue[1:]
-		for _, o := range n.core.Handle(n.w.now(), in) {
-			n.do(o)
-		}
-	}
-	n.handling = false
+	n.loop()
 	if !n.alive {
 		return
 	}
 	if at, ok := n.core.Deadline(); ok && !at.After(n.w.now()) {
 		n.Figures.Spins++
 		n.wakeAt = n.w.t + time.Millisecond
-		n.w.after(time.Millisecond, n, actWake{})
+		n.w.after(time.Millisecond, n, act{kind: doWake})
 		return
 	}
 	n.setWake()
-}
-
-// receive takes what the network brings.
-func (n *Node) receive(a act) {
-	if n.paused {
-		n.backlog = append(n.backlog, a)
-		return
-	}
-	w := n.w
-	switch a := a.(type) {
-	case actLate:
-		n.handle(a.in)
-	case actDown:
-		w.shut(a.c, n)
-	case actMessage:
-		if !a.c.open[a.c.side(n)] {
-			return
-		}
-		m, err := overlay.Decode(a.bytes)
-		if err != nil {
-			w.audit.accuse(w, "%s said %x: %v", a.from.Name, a.bytes, err)
-			return
-		}
-		n.w.noteBytes(a.bytes)
-		n.handle(relay.Heard{Peer: a.from.id, Msg: m})
-	case actShard:
-		if !a.c.open[a.c.side(n)] || w.t-a.sent > lateAfter {
-			return
-		}
-		w.note(a.shard.Number<<6 | uint64(a.shard.Index))
-		n.repaired(a.from, a.shard.Index)
-		n.handle(relay.Arrived{Peer: a.from.id, Shard: a.shard.Encoded()})
-	default:
-		panic(fmt.Sprintf("sim: %T received", a))
-	}
 }
 
 // do does what the core wants.
@@ -273,24 +312,24 @@ func (n *Node) do(o relay.Output) {
 				b := overlay.Encode(o.Msg)
 				n.Figures.Messages++
 				n.Figures.MessageBytes += len(b)
-				w.audit.message(o.Msg)
+				w.audit.message(b)
 				w.sendMessage(c, n, b)
 			}
 		}
 	case relay.Forward:
 		n.forward(o)
-	case relay.Check, relay.Rebuild:
-		done := o.(relay.Work).Do()
-		if w.WorkTime == 0 {
-			n.queue = append(n.queue, done)
-		} else {
-			w.after(w.WorkTime, n, actLate{done})
-		}
+	case relay.Check:
+		n.done(w.check(o), o.Known != nil)
+	case relay.Rebuild:
+		n.done(w.rebuild(o), false)
 	case relay.Dial:
 		if to := w.byID[o.Peer]; to != nil && len(o.Addrs) > 0 {
 			w.dial(n, to)
 		}
 	case relay.Lanes:
+		if c := w.connOf(n, w.byID[o.Peer]); c != nil {
+			c.ways[1-c.side(n)].lanes(o.Count) // the child dials, the parent sends
+		}
 	case relay.Pin:
 		if c := w.connOf(n, w.byID[o.Peer]); c != nil {
 			c.pins[c.side(n)] = o.On
@@ -303,7 +342,7 @@ func (n *Node) do(o relay.Output) {
 		}
 	case relay.Advertise:
 		if n.cfg.Gossips {
-			w.gossip(n, o.Record)
+			w.tell(n, o.Record)
 		}
 	case relay.Opened, relay.Seen, relay.Deliver:
 		if n.player != nil {
@@ -316,151 +355,18 @@ func (n *Node) do(o relay.Output) {
 	}
 }
 
-func (n *Node) forward(o relay.Forward) {
-	to := n.w.byID[o.Peer]
-	if n.w.connOf(n, to) == nil {
-		return
+// done gives the core the result of work: at once if it was only a hash.
+func (n *Node) done(result relay.Input, cheap bool) {
+	took := n.w.WorkTime
+	if q := n.cpu.quota; q > 0 {
+		took = time.Duration(float64(took) / q)
+	} else if cheap {
+		took = 0
 	}
-	i := slices.IndexFunc(n.boxes, func(b *box) bool { return b.to == to })
-	if i < 0 {
-		n.boxes = append(n.boxes, &box{to: to})
-		i = len(n.boxes) - 1
-	}
-	b := n.boxes[i]
-	b.Push(n.w.now(), relay.Item{Data: o.Shard.Encoded(), Expires: o.Expires})
-	b.shards = append(b.shards, o.Shard)
-	n.pump()
-}
-
-// find gives back the shard that an item is.
-func (b *box) find(data []byte) *stripe.Shard {
-	for i, s := range b.shards {
-		if &s.Encoded()[0] == &data[0] {
-			b.shards = slices.Delete(b.shards, 0, i+1)
-			return s
-		}
-	}
-	panic("sim: an outbox gave what it was not given")
-}
-
-// pump sends what the bucket lets it, one child after the other.
-func (n *Node) pump() {
-	for !n.pumping && !n.paused && len(n.boxes) > 0 {
-		sent := false
-		for range len(n.boxes) {
-			n.turn++
-			b := n.boxes[n.turn%len(n.boxes)]
-			item, ok := b.Pop(n.w.now())
-			if !ok {
-				b.shards = b.shards[:0]
-				continue
-			}
-			s := b.find(item.Data)
-			if wait := n.bucket.Take(n.w.now(), len(item.Data)*11/10); wait > 0 {
-				n.pumping = true
-				n.w.after(wait, n, actPump{b.to, s})
-				return
-			}
-			n.send(b.to, s)
-			sent = true
-		}
-		if !sent {
-			return
-		}
-	}
-}
-
-// send gives the network one shard.
-func (n *Node) send(to *Node, s *stripe.Shard) {
-	if c := n.w.connOf(n, to); c != nil {
-		n.Figures.Forwards++
-		n.w.audit.sent(n, s)
-		n.w.sendShard(c, n, s)
-	}
-}
-
-// drop forgets what waited for the other end of a connection that is closed.
-func (n *Node) drop(c *conn) {
-	other := c.ends[1-c.side(n)]
-	n.boxes = slices.DeleteFunc(n.boxes, func(b *box) bool { return b.to == other })
-}
-
-// Crash ends a node as kill -9 does: nobody is told.
-func (w *World) Crash(n *Node) {
-	if !n.alive {
-		return
-	}
-	w.audit.fault(w, n)
-	n.alive, n.since = false, w.t
-	for _, m := range w.nodes {
-		if c := w.conns[pairOf(n, m)]; m != n && c != nil {
-			c.open[c.side(n)] = false
-		}
-	}
-	w.mourn(n, 11*time.Second, 15*time.Second)
-}
-
-// Leave lets a node say goodbye and end.
-func (w *World) Leave(n *Node) {
-	if !n.alive || n.leaving {
-		return
-	}
-	n.leaving = true
-	w.audit.fault(w, n)
-	n.handle(relay.Leave{})
-}
-
-// gone is a node's end after its goodbye: it closes its connections and tells gossip.
-func (n *Node) gone() {
-	w := n.w
-	for _, m := range w.nodes {
-		if m != n {
-			if c := w.connOf(n, m); c != nil {
-				c.open[c.side(n)] = false
-				w.carry(c, n, actDown{c}, false, 0)
-			}
-		}
-	}
-	n.alive, n.since = false, w.t
-	w.mourn(n, 100*time.Millisecond, 500*time.Millisecond)
-}
-
-// Pause stops a node for d, as SIGSTOP does.
-func (w *World) Pause(n *Node, d time.Duration) {
-	if !n.alive || n.paused {
-		return
-	}
-	n.paused, n.since = true, w.t
-	w.after(d, n, actDo{func() {
-		n.paused, n.since = false, w.t
-		for _, m := range w.nodes {
-			if m == n || d < idleTimeout {
-				continue
-			}
-			if c := w.conns[pairOf(n, m)]; c != nil {
-				w.shut(c, n)
-			}
-		}
-		backlog := n.backlog
-		n.backlog = nil
-		for _, a := range backlog {
-			switch a := a.(type) {
-			case actInput:
-				n.handle(a.in)
-			default:
-				n.receive(a)
-			}
-		}
-		n.handle(relay.Wake{})
-		n.pump()
-		n.playDue()
-	}})
-}
-
-// Restart starts a dead node again, with the same keys and a new mind.
-func (w *World) Restart(n *Node) {
-	if !n.alive {
-		n.start()
+	if took == 0 {
+		n.queue = append(n.queue, result)
+	} else {
+		n.w.after(took, n, input(result))
 	}
 }
 

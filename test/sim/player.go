@@ -25,9 +25,43 @@ type player struct {
 	still   time.Duration // the longest time between two plays
 	lag     time.Duration // from publishing the last block to its play
 	resumed time.Duration // when the first block of the epoch played
+
+	skips   []skip
+	told    int // of skips: how many have been explained
+	gaps    []gap
+	seconds []second
+}
+
+// skip is a run of blocks that were not played.
+type skip struct {
+	at       time.Duration
+	epoch    uint32
+	from, to uint64
+	early    bool   // in the first startTime of playing
+	orphans  uint64 // bit i: stripe i had no parent then
+}
+
+// gap is a time in which the picture stood still: from one play to the next.
+type gap struct{ from, to time.Duration }
+
+// second is what happened in one second of the world's time.
+type second struct {
+	played  int
+	lag     time.Duration // from publishing to play, at the most
+	rebuilt int
+	ready   time.Duration // from publishing to the block's rebuilding, summed up
+	readied time.Duration // at the most
 }
 
 func newPlayer(n *Node) *player { return &player{n: n, dueAt: -1} }
+
+func (p *player) second() *second {
+	at := int(p.n.w.t / time.Second)
+	for len(p.seconds) <= at {
+		p.seconds = append(p.seconds, second{})
+	}
+	return &p.seconds[at]
+}
 
 // media takes what the core says of the stream.
 func (p *player) media(o relay.Output) {
@@ -55,6 +89,12 @@ func (p *player) delivered(o relay.Deliver) {
 	}
 	if m.access && n.Figures.FirstAccess == 0 {
 		n.Figures.FirstAccess = n.w.t
+	}
+	if m.at > n.Figures.Joined {
+		s := p.second()
+		s.rebuilt++
+		s.ready += n.w.t - m.at
+		s.readied = max(s.readied, n.w.t-m.at)
 	}
 }
 
@@ -84,7 +124,7 @@ func (p *player) handle(in playout.Input) {
 	due := max(at.Sub(epoch0), w.t)
 	if due != p.dueAt {
 		p.dueAt = due
-		w.after(due-w.t, p.n, actPlay{})
+		w.after(due-w.t, p.n, act{kind: doPlay})
 	}
 }
 
@@ -92,9 +132,14 @@ func (p *player) handle(in playout.Input) {
 const startTime = 2 * time.Second
 
 func (p *player) skip(o playout.Skip) {
-	if p.n.w.t-p.resumed < startTime {
+	s := skip{
+		at: p.n.w.t, epoch: p.epoch, from: o.From, to: o.To,
+		early: p.n.w.t-p.resumed < startTime, orphans: p.n.orphans(),
+	}
+	if s.early {
 		p.early += o.To - o.From + 1
 	}
+	p.skips = append(p.skips, s)
 }
 
 func (n *Node) playDue() {
@@ -125,7 +170,13 @@ func (p *player) play(o playout.Play) {
 			w.audit.accuse(w, "%s played %d after %d", p.n.Name, o.Header.Number, p.next-1)
 		}
 		p.still = max(p.still, w.t-p.last)
+		if w.t-p.last > w.BlockTime*3/2 {
+			p.gaps = append(p.gaps, gap{p.last, w.t})
+		}
 	}
 	p.epoch, p.next, p.last = o.Header.Epoch, o.Header.Number+1, w.t
 	p.lag = w.t - m.at
+	s := p.second()
+	s.played++
+	s.lag = max(s.lag, p.lag)
 }

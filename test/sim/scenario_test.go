@@ -3,7 +3,6 @@ package sim
 import (
 	"flag"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -306,24 +305,6 @@ func TestHundred(t *testing.T) {
 	flawless(t, s)
 	if limit := 1.1 * overlay.Roots * float64(w.Layout.N()); s.Egress > limit {
 		t.Errorf("the source sends %.1f shards a block, want ≤ %.1f", s.Egress, limit)
-	}
-}
-
-// TestOneSeedOneRun: the same seed is the same run, on any number of processors,
-// and another seed is another.
-func TestOneSeedOneRun(t *testing.T) {
-	a, na := hundred(3 * time.Second).Trace()
-	procs := runtime.GOMAXPROCS(1)
-	b, nb := hundred(3 * time.Second).Trace()
-	runtime.GOMAXPROCS(procs)
-	if a != b || na != nb {
-		t.Errorf("one seed, two runs: %x of %d events and %x of %d", a, na, b, nb)
-	}
-	c, _ := storm(1000, t.Logf).Trace()
-	d, _ := storm(1000, t.Logf).Trace()
-	e, _ := storm(1001, t.Logf).Trace()
-	if c != d || c == e {
-		t.Errorf("storms: %x, again %x, and another %x", c, d, e)
 	}
 }
 

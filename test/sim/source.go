@@ -10,6 +10,9 @@ import (
 	"github.com/stripecast/stripecast/stripe"
 )
 
+// recentBlocks is how many blocks keep their shards, more than any window holds.
+const recentBlocks = 512
+
 // Source is the node that makes the stream, and all that it ever made.
 type Source struct {
 	*Node
@@ -23,6 +26,7 @@ type Source struct {
 	ticking   bool
 	rnd       *rand.Rand
 	truth     map[blockID]*made // never ranged over
+	recent    [recentBlocks]*made
 }
 
 type blockID struct {
@@ -32,10 +36,16 @@ type blockID struct {
 
 // made is what the source published as one block.
 type made struct {
-	data   []byte
-	at     time.Duration
-	access bool
-	sent   int // shards of it that the source sent
+	id        blockID
+	data      []byte
+	at        time.Duration
+	access    bool
+	sent      int // shards of it that the source sent
+	sentBytes int
+	shards    []*stripe.Shard
+	root      stripe.Root
+	checked   uint64 // bit i: shard i was really checked
+	rebuilt   [2]*relay.Rebuilt
 }
 
 // AddSource adds the source of the world's stream and starts it. It begins to
@@ -68,7 +78,7 @@ func (s *Source) Begin() {
 	s.handle(relay.Announce{Info: info.Sign(s.streamKey)})
 	if !s.ticking {
 		s.ticking = true
-		s.w.after(0, nil, actPublish{})
+		s.w.after(0, nil, act{kind: doPublish})
 	}
 }
 
@@ -80,7 +90,7 @@ func (s *Source) End() { s.ending = true }
 
 // tick publishes a block every T.
 func (s *Source) tick() {
-	s.w.after(s.w.BlockTime, nil, actPublish{})
+	s.w.after(s.w.BlockTime, nil, act{kind: doPublish})
 	if s.running && s.alive && !s.paused {
 		s.publish()
 	}
@@ -88,7 +98,7 @@ func (s *Source) tick() {
 
 func (s *Source) publish() {
 	w := s.w
-	m := &made{at: w.t, access: s.next%uint64(w.AccessEvery) == 0}
+	m := &made{id: blockID{s.epoch, s.next}, at: w.t, access: s.next%uint64(w.AccessEvery) == 0}
 	size := w.Rate / 8 * w.BlockTime.Seconds() * (0.7 + 0.5*s.rnd.Float64())
 	if m.access {
 		size *= 2
@@ -113,7 +123,12 @@ func (s *Source) publish() {
 		h.Flags |= stripe.End
 		s.running = false
 	}
-	s.truth[blockID{s.epoch, s.next}] = m
+	m.shards = stripe.Seal(s.streamKey, h, s.coder.Encode(m.data))
+	s.truth[m.id] = m
+	if old := s.recent[s.next%recentBlocks]; old != nil {
+		old.shards, old.rebuilt = nil, [2]*relay.Rebuilt{}
+	}
+	s.recent[s.next%recentBlocks] = m
 	s.next++
-	s.handle(relay.Publish{Shards: stripe.Seal(s.streamKey, h, s.coder.Encode(m.data))})
+	s.handle(relay.Publish{Shards: m.shards})
 }

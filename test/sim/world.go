@@ -25,10 +25,15 @@ type Config struct {
 	Delay time.Duration
 	// Near and Far bound the one-way delays, drawn once a pair of nodes.
 	Near, Far time.Duration
-	// Loss is the chance that a packet is lost on any link.
+	// Loss is the chance that a packet is lost on any link, until SetNet.
 	Loss float64
-	// WorkTime is how long checking or rebuilding takes.
+	// WorkTime is how long checking a signature or rebuilding takes. A shard of a
+	// block whose signature was checked costs a hash: no time.
 	WorkTime time.Duration
+	// GossipRate is how many records a second gossip brings a member.
+	GossipRate float64
+	// Reach says who can dial whom; nil: everybody everybody.
+	Reach func(from, to *Node) bool
 }
 
 // DefaultConfig is a stream of 1 Mbit/s as 16+4, and paths of 5 to 50 ms.
@@ -37,7 +42,7 @@ func DefaultConfig(seed uint64) Config {
 		Seed: seed, Layout: stripe.DefaultLayout, Rate: 1e6, BlockTime: 100 * time.Millisecond,
 		AccessEvery: 10, Delay: 1500 * time.Millisecond,
 		Near: 5 * time.Millisecond, Far: 50 * time.Millisecond,
-		WorkTime: 100 * time.Microsecond,
+		WorkTime: 100 * time.Microsecond, GossipRate: gossipRate,
 	}
 }
 
@@ -49,14 +54,14 @@ type World struct {
 	Config
 	nodes  []*Node
 	byID   map[membership.NodeID]*Node // never ranged over
-	conns  map[pair]*conn              // never ranged over
-	paths  map[pair]time.Duration      // one-way delays
-	walls  map[way]time.Duration       // blocked ways, and since when
 	heap   heap
 	seq    uint64
 	t      time.Duration
 	rnd    *rand.Rand
 	source *Source
+	memo   memo
+	net    network
+	gossip gossip
 	audit  audit
 
 	trace  uint64
@@ -66,11 +71,12 @@ type World struct {
 // New returns a world with nobody in it.
 func New(cfg Config) *World {
 	w := &World{
-		Config: cfg, byID: map[membership.NodeID]*Node{}, conns: map[pair]*conn{},
-		paths: map[pair]time.Duration{}, walls: map[way]time.Duration{},
+		Config: cfg, byID: map[membership.NodeID]*Node{},
 		rnd: rand.New(rand.NewPCG(cfg.Seed, 0x5eed)), trace: fnvBasis,
 	}
-	w.after(time.Second, nil, actAudit{})
+	w.memo.init()
+	w.net.init(Conditions{Loss: cfg.Loss})
+	w.after(time.Second, nil, act{kind: doAudit})
 	return w
 }
 
@@ -80,26 +86,34 @@ func (w *World) Now() time.Duration { return w.t }
 // Trace is the hash of all that has happened, and how many events that was.
 func (w *World) Trace() (hash, events uint64) { return w.trace, w.events }
 
+// Nodes are all nodes that ever were, in the order in which they came. The slice
+// is the world's own.
+func (w *World) Nodes() []*Node { return w.nodes }
+
 func (w *World) now() time.Time { return epoch0.Add(w.t) }
 
 // After runs do after d. It is for faults; participants never see it.
-func (w *World) After(d time.Duration, do func()) { w.after(d, nil, actDo{do}) }
+func (w *World) After(d time.Duration, do func()) { w.after(d, nil, act{kind: doFunc, arg: do}) }
 
 func (w *World) after(d time.Duration, n *Node, a act) {
-	e := event{at: w.t + max(0, d), seq: w.seq, node: n, act: a}
+	e := event{node: n, act: a}
 	if n != nil {
 		e.life = n.life
 	}
+	w.heap.push(w.t+max(0, d), w.seq, e)
 	w.seq++
-	w.heap.push(e)
 }
 
 // Run lets d of virtual time pass.
 func (w *World) Run(d time.Duration) {
 	end := w.t + d
-	for len(w.heap.items) > 0 && w.heap.items[0].at <= end {
-		e := w.heap.pop()
-		w.t = e.at
+	for {
+		at, ok := w.heap.next()
+		if !ok || at > end {
+			break
+		}
+		var e event
+		w.t, e = w.heap.pop()
 		if e.node == nil || e.life == e.node.life && e.node.alive {
 			w.perform(e)
 		}
@@ -107,80 +121,72 @@ func (w *World) Run(d time.Duration) {
 	w.t = end
 }
 
-type (
-	actDo    struct{ do func() }
-	actAudit struct{}
-	actIdle  struct{ c *conn } // has a side of the connection heard nothing for long?
-	actInput struct{ in relay.Input }
-	actLate  struct{ in relay.Input } // from the network
-	actShard struct {
-		c     *conn
-		from  *Node
-		shard *stripe.Shard
-		sent  time.Duration
-	}
-	actMessage struct {
-		c     *conn
-		from  *Node
-		bytes []byte
-	}
-	actWake struct{}
-	actPlay struct{}
-	actPump struct {
-		to    *Node
-		shard *stripe.Shard
-	}
-	actPublish struct{}
-	actMeasure struct{}
-	actJoin    struct{}
-	actDialled struct{ to *Node }
-	actFailed  struct{ to *Node }
-	actDown    struct{ c *conn }
+// event is something that happens to a node, or to the world itself.
+type event struct {
+	node *Node // whose it is; nil for the world's own
+	life int   // the node's life in which it was scheduled; another's is void
+	act
+}
+
+// act is what an event does.
+type act struct {
+	kind  kind
+	c     *conn
+	shard *stripe.Shard
+	sent  time.Duration // when the shard was, first
+	arg   any           // a relay.Input, a message's []byte, a func() or a *Node
+}
+
+type kind uint8
+
+const (
+	doFunc    kind = iota // arg() is the world's own
+	doAudit               // look for what must not be
+	doIdle                // has a side of the connection heard nothing for long?
+	doPublish             // the source makes a block
+	doInput               // the core gets arg
+	doShard               // a shard comes
+	doMessage             // a message comes
+	doDown                // the other end closed the connection
+	doWake                // the core's deadline
+	doPlay                // the play-out buffer's
+	doPump                // the upload has room for a shard that waits for it
+	doRoom                // a connection's window may have room again
+	doResend              // a shard that a full queue dropped is sent again
+	doGossip              // records and rumours come
+	doMeasure             // round-trip times are told
+	doJoin                // is anybody connected?
+	doDialled             // a dial succeeds
+	doFailed              // or fails
+	doCPU                 // a slow node goes on with what it has put off
 )
 
 func (w *World) perform(e event) {
 	w.events++
+	w.note(uint64(w.t))
 	n := e.node
-	w.note(uint64(e.at))
 	if n != nil {
 		w.note(uint64(n.index))
-	}
-	switch a := e.act.(type) {
-	case actDo:
-		a.do()
-	case actAudit:
-		w.audit.look(w)
-		w.after(time.Second, nil, actAudit{})
-	case actIdle:
-		w.idle(a.c)
-	case actInput:
-		n.handle(a.in)
-	case actLate:
-		n.receive(a)
-	case actShard, actMessage, actDown:
-		n.receive(a)
-	case actWake:
-		n.wake()
-	case actPlay:
-		n.playDue()
-	case actPump:
-		n.pumping = false
-		if !n.paused {
-			n.send(a.to, a.shard)
+		if n.cpu.quota > 0 && e.kind != doCPU {
+			n.cpu.waiting = append(n.cpu.waiting, e.act)
+			n.work()
+			return
 		}
-		n.pump()
-	case actPublish:
+		n.perform(e.act)
+		return
+	}
+	switch e.kind {
+	case doFunc:
+		e.arg.(func())()
+	case doAudit:
+		w.audit.look(w)
+		w.after(time.Second, nil, act{kind: doAudit})
+	case doIdle:
+		w.idle(e.c)
+	case doPublish:
 		w.source.tick()
-	case actMeasure:
-		n.measure()
-	case actJoin:
-		n.join()
-	case actDialled:
-		w.dialled(n, a.to)
-	case actFailed:
-		n.dialFailed(a.to)
 	default:
-		panic(fmt.Sprintf("sim: act %T", a))
+		panic(fmt.Sprintf("sim: the world got act %d", e.kind))
 	}
 }
 
@@ -208,6 +214,9 @@ func (w *World) between(lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(w.rnd.Int64N(int64(hi-lo)))
 }
 
+// chance is true with probability p.
+func (w *World) chance(p float64) bool { return p > 0 && w.rnd.Float64() < p }
+
 // key derives a key from the seed and a name.
 func (w *World) key(name string) ed25519.PrivateKey {
 	seed := sha256.Sum256(fmt.Appendf(nil, "%d %s", w.Seed, name))
@@ -218,3 +227,6 @@ func (w *World) key(name string) ed25519.PrivateKey {
 func addr(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), 7070)
 }
+
+// input makes an act of what the core is told.
+func input(in relay.Input) act { return act{kind: doInput, arg: in} }

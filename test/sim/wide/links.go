@@ -1,0 +1,200 @@
+package wide
+
+import (
+	"slices"
+	"time"
+
+	"github.com/stripecast/stripecast/overlay"
+)
+
+// The transport's bounds and times, as relay and relay/quicnet have them.
+const (
+	maxPeers      = 512
+	maxHandshakes = 100 // a second
+	dialTimeout   = 3 * time.Second
+	idleTimeout   = 8 * time.Second
+	unusedTimeout = 30 * time.Second
+	joinAgain     = time.Second
+	houseEvery    = 10 * time.Second
+)
+
+// link is a connection, as one of its ends keeps it.
+type link struct {
+	peer int32
+	used time.Duration
+}
+
+func (n *node) find(peer int32) (int, bool) {
+	return slices.BinarySearchFunc(n.links, peer, func(l link, peer int32) int { return int(l.peer) - int(peer) })
+}
+
+func (n *node) linked(peer *node) bool {
+	_, ok := n.find(peer.index)
+	return ok
+}
+
+// start brings a node to life.
+func (w *World) start(n *node) {
+	n.alive, n.joined = true, w.t
+	n.flows = make([]flow, w.Layout.N())
+	n.begin()
+}
+
+// join starts a node and dials whom its link names: the source and one that is
+// there already. It does so again while nobody is connected.
+func (w *World) join(n *node) {
+	if n.joined == never {
+		w.start(n)
+	}
+	if !n.alive {
+		return
+	}
+	if len(n.links) == 0 {
+		w.dial(n, w.nodes[0])
+		if n.index > 1 {
+			if h := w.nodes[1+w.rnd.IntN(int(n.index)-1)]; h.alive {
+				w.dial(n, h)
+			}
+		}
+	}
+	w.schedule(event{at: w.t + joinAgain, kind: evJoin, node: n.index})
+}
+
+func (w *World) dial(n, to *node) {
+	if n == to || n.linked(to) || slices.Contains(n.dialling, to.index) {
+		return
+	}
+	n.dials++
+	n.dialling = append(n.dialling, to.index)
+	if !to.alive {
+		w.schedule(event{at: w.t + dialTimeout, kind: evFailed, node: n.index, peer: to.index})
+		return
+	}
+	w.schedule(event{at: w.t + 3*w.path(n.index, to.index), kind: evDialled, node: n.index, peer: to.index})
+}
+
+// dialled ends a dial: both ends are up, or the other has no room.
+func (w *World) dialled(n, to *node) {
+	i := slices.Index(n.dialling, to.index)
+	if i < 0 {
+		return
+	}
+	if !to.alive {
+		w.schedule(event{at: w.t + dialTimeout, kind: evFailed, node: n.index, peer: to.index})
+		return
+	}
+	if n.linked(to) {
+		n.dialling = slices.Delete(n.dialling, i, i+1)
+		return
+	}
+	if len(n.links) >= maxPeers || len(to.links) >= maxPeers || to.index == 0 && !w.handshake() {
+		w.refused++
+		w.dialFailed(n, to)
+		return
+	}
+	n.dialling = slices.Delete(n.dialling, i, i+1)
+	for _, end := range [2][2]*node{{n, to}, {to, n}} {
+		at, _ := end[0].find(end[1].index)
+		end[0].links = slices.Insert(end[0].links, at, link{end[1].index, w.t})
+	}
+	n.up(to)
+	to.up(n)
+}
+
+// handshake reports whether the source takes one more newcomer in this second.
+func (w *World) handshake() bool {
+	if w.t-w.sourceAt >= time.Second {
+		w.sourceAt, w.sourceDials = w.t, 0
+	}
+	w.sourceDials++
+	return w.sourceDials <= maxHandshakes
+}
+
+func (w *World) dialFailed(n, to *node) {
+	if i := slices.Index(n.dialling, to.index); i >= 0 {
+		n.dialling = slices.Delete(n.dialling, i, i+1)
+		n.book.DialFailed(w.now(), to.id)
+		n.down(to)
+	}
+}
+
+// unlink ends a connection at n's end.
+func (w *World) unlink(n, peer *node) {
+	i, ok := n.find(peer.index)
+	if !ok {
+		return
+	}
+	n.links = slices.Delete(n.links, i, i+1)
+	n.book.Doubt(peer.id)
+	n.down(peer)
+}
+
+// say sends a message over a connection.
+func (w *World) say(n, to *node, m overlay.Message) {
+	i, ok := n.find(to.index)
+	if !ok {
+		return
+	}
+	b := overlay.Encode(m)
+	n.messages++
+	n.bytes += len(b)
+	n.links[i].used = w.t
+	w.kinds[b[0]]++
+	w.kindBytes[b[0]] += len(b)
+	switch m := m.(type) {
+	case *overlay.Refuse:
+		w.refusals[m.Reason]++
+	case *overlay.Drop:
+		w.drops[m.Reason]++
+	case *overlay.Subscribe:
+		if m.Standby {
+			w.standby++
+		}
+	}
+	w.schedule(event{at: w.t + w.path(n.index, to.index), kind: evMessage, node: to.index, peer: n.index, msg: m})
+}
+
+// Kill ends nodes as kill -9 does: nobody is told.
+func (w *World) Kill(victims []*node) {
+	for _, n := range victims {
+		n.alive, n.died = false, w.t
+		for _, l := range n.links {
+			w.schedule(event{at: w.t + idleTimeout, kind: evLost, node: l.peer, peer: n.index})
+		}
+		w.gossip.mourn(w, n)
+	}
+	w.killed = w.t
+	for _, n := range w.nodes[1:] {
+		if n.alive && n.forest != nil {
+			n.bereave()
+		}
+	}
+}
+
+// housekeeping closes what nobody has used or needs.
+func (n *node) housekeeping() {
+	w := n.w
+	for i := len(n.links) - 1; i >= 0; i-- {
+		l := n.links[i]
+		p := w.nodes[l.peer]
+		if !p.alive || w.t-l.used < unusedTimeout || n.needs(p) || p.needs(n) {
+			continue
+		}
+		if j, ok := p.find(n.index); ok && w.t-p.links[j].used < unusedTimeout {
+			continue
+		}
+		w.unlink(n, p)
+		w.schedule(event{at: w.t + w.path(n.index, l.peer), kind: evLost, node: l.peer, peer: n.index})
+	}
+}
+
+func (n *node) needs(p *node) bool { return n.forest != nil && n.forest.Uses(p.id) }
+
+func (w *World) houseKeeping() {
+	for _, n := range w.nodes {
+		if n.alive {
+			n.housekeeping()
+		}
+	}
+	w.After(houseEvery, w.houseKeeping)
+}

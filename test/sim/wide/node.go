@@ -1,0 +1,333 @@
+package wide
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/overlay"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// What relay.Core does around a Forest, and when.
+const (
+	askEvery       = 500 * time.Millisecond
+	refreshEvery   = 5 * time.Second
+	advertiseEvery = 500 * time.Millisecond
+	advertiseAgain = 3 * time.Minute
+	recordTTL      = 10 * time.Minute
+	questions      = 3 // at a time, about a stream that nobody told of yet
+)
+
+// node is one participant: a Forest, and of relay.Core what a Forest needs.
+type node struct {
+	w        *World
+	index    int32
+	id       membership.NodeID
+	slots    int
+	member   bool
+	alive    bool
+	alerted  bool
+	joined   time.Duration
+	died     time.Duration
+	wakeAt   time.Duration
+	rnd      *rand.Rand
+	book     *membership.Book
+	forest   *overlay.Forest // nil until somebody told of the stream
+	links    []link          // by peer
+	dialling []int32
+	flows    []flow
+	kids     []kid
+	lag      int64 // blocks that its slowest flow is behind, and one
+
+	askAt      time.Duration
+	askPause   time.Duration
+	advert     membership.Record
+	advertRaw  []byte
+	advertNext time.Duration
+	advertDue  time.Duration
+	changed    bool
+
+	spreadRaw []byte // what gossip spread last
+	spreadLag time.Duration
+	cursor    int
+
+	messages, bytes, dials, spins int
+	firstK, firstAll              time.Duration // from joining
+}
+
+func (n *node) play() bool { return n.index != 0 }
+
+// begin is a node's birth.
+func (n *node) begin() {
+	w := n.w
+	n.rnd = rand.New(rand.NewPCG(w.Seed, uint64(n.index)<<8|7))
+	n.book = membership.NewBook(n.id, w.open)
+	for s := range n.flows {
+		n.flows[s].last = -1
+	}
+	n.askAt, n.advertNext, n.advertDue, n.changed = w.t, w.t, w.t, true
+	if n.slots > 0 && w.gossip.members < w.Members+1 {
+		n.member = true
+		w.gossip.members++
+	}
+	if n.index == 0 {
+		n.open()
+		w.gossipRound()
+	}
+	n.settle()
+}
+
+// open makes the Forest, when the stream's info is known.
+func (n *node) open() {
+	w := n.w
+	if n.member {
+		w.exchange(n)
+	}
+	n.forest = overlay.New(w.now(), overlay.Config{
+		Self: n.id, Info: w.info, Source: n.index == 0, All: n.index != 0, Slots: n.slots, Back: w.Delay,
+	}, n.book, n.rnd)
+	n.changed, n.askPause = true, 0
+	for _, l := range n.links {
+		n.measured(w.nodes[l.peer])
+	}
+	n.alert()
+}
+
+func (n *node) measured(p *node) {
+	d := n.w.path(n.index, p.index)
+	n.forest.Up(n.w.now(), p.id)
+	n.forest.Measured(p.id, 2*d, d/4)
+}
+
+func (n *node) up(p *node) {
+	n.book.Confirm(p.id)
+	if n.advertRaw != nil {
+		n.w.say(n, p, &overlay.Hello{Record: n.advertRaw})
+	}
+	if n.forest != nil {
+		n.w.say(n, p, &overlay.Sample{Stream: n.w.info.Stream, Info: n.w.rawInfo})
+		n.measured(p)
+	} else {
+		n.w.say(n, p, &overlay.Ask{Stream: n.w.info.Stream})
+	}
+	n.changed = true
+	n.settle()
+}
+
+func (n *node) down(p *node) {
+	if n.forest != nil {
+		n.forest.Down(n.w.now(), p.id)
+	}
+	n.changed = true
+	n.settle()
+}
+
+// hear takes a message.
+func (n *node) hear(from *node, m overlay.Message) {
+	i, ok := n.find(from.index)
+	if !ok {
+		return
+	}
+	n.links[i].used = n.w.t
+	switch m := m.(type) {
+	case *overlay.Hello:
+		n.learn(m.Record)
+		n.book.Confirm(from.id)
+	case *overlay.Ask:
+		n.answer(from)
+	case *overlay.Sample:
+		for _, raw := range m.Records {
+			n.learn(raw)
+		}
+		if len(m.Info) > 0 && n.forest == nil {
+			n.open()
+		}
+	default:
+		if n.forest == nil {
+			if m, ok := m.(*overlay.Subscribe); ok {
+				n.w.say(n, from, &overlay.Refuse{Stream: m.Stream, Stripe: m.Stripe, Reason: overlay.NotHere})
+			}
+			return
+		}
+		if m, ok := m.(*overlay.Subscribe); ok {
+			n.lookAt(m.Stripe)
+		}
+		n.forest.Heard(n.w.now(), from.id, m)
+	}
+	n.changed = true
+	n.settle()
+}
+
+// learn adds a record to the book, unless the book has it or a newer one.
+func (n *node) learn(raw []byte) {
+	if rec, ok := n.w.records[string(raw)]; ok {
+		if e, ok := n.book.Get(rec.Node); ok && e.Seq >= rec.Seq {
+			return
+		}
+	}
+	if _, err := n.book.Add(n.w.now(), raw); err != nil {
+		panic(fmt.Sprintf("wide: a bad record: %v", err))
+	}
+}
+
+// answer tells a peer what we know of the stream.
+func (n *node) answer(p *node) {
+	m := &overlay.Sample{Stream: n.w.info.Stream}
+	room := overlay.MaxMessage - stripe.MaxInfo - 128
+	if n.forest != nil {
+		m.Info = n.w.rawInfo
+		if n.advertRaw != nil {
+			m.Records = append(m.Records, n.advertRaw)
+			room -= len(n.advertRaw) + 2
+		}
+	}
+	m.Records = append(m.Records, n.book.Sample(n.rnd, n.w.info.Stream, overlay.MaxSample-1, room-2*overlay.MaxSample)...)
+	n.w.say(n, p, m)
+}
+
+// ask asks for the stream's info, and for records if no gossip brings them.
+func (n *node) ask() {
+	w := n.w
+	n.askAt = w.t + askEvery
+	if n.forest == nil {
+		for range min(questions, len(n.links)) {
+			n.question()
+		}
+		return
+	}
+	n.askPause = min(max(2*n.askPause, askEvery), refreshEvery)
+	n.askAt = w.t + n.askPause
+	if len(n.links) > 0 {
+		n.question()
+	}
+}
+
+func (n *node) question() {
+	p := n.w.nodes[n.links[n.rnd.IntN(len(n.links))].peer]
+	n.w.say(n, p, &overlay.Ask{Stream: n.w.info.Stream})
+}
+
+func (n *node) asking() bool { return n.forest == nil || !n.member }
+
+// wake does what is due.
+func (n *node) wake() {
+	if n.wakeAt != n.w.t {
+		return // an earlier one did it
+	}
+	n.wakeAt = never
+	if n.forest != nil {
+		n.progress()
+		n.forest.Step(n.w.now())
+	}
+	n.settle()
+}
+
+// settle does what the Forest wants, and finds out when to wake next.
+func (n *node) settle() {
+	w := n.w
+	if n.member && n.forest != nil {
+		n.readGossip()
+	}
+	if n.forest != nil {
+		n.drain()
+	}
+	if n.asking() && n.askAt <= w.t {
+		n.ask()
+	}
+	n.advertise()
+	at := n.advertDue
+	if n.changed {
+		at = n.advertNext
+	}
+	if n.asking() {
+		at = min(at, n.askAt)
+	}
+	if n.forest != nil {
+		if t, ok := n.forest.Deadline(); ok {
+			at = min(at, t.Sub(epoch0))
+		}
+	}
+	if at <= w.t {
+		at = w.t + time.Millisecond
+		n.spins++
+	}
+	if n.wakeAt <= w.t || at < n.wakeAt {
+		n.wakeAt = at
+		w.schedule(event{at: at, kind: evWake, node: n.index})
+	}
+}
+
+func (n *node) drain() {
+	w := n.w
+	for _, o := range n.forest.Take() {
+		n.changed = true
+		switch o := o.(type) {
+		case overlay.Send:
+			w.say(n, w.nodes[w.byID[o.To]], o.Msg)
+		case overlay.Dial:
+			if e, ok := n.book.Get(o.Peer); ok && e.MayDial(w.now()) {
+				w.dial(n, w.nodes[w.byID[o.Peer]])
+			}
+		case overlay.Feed:
+			w.feed(n, w.nodes[w.byID[o.Child]], o.Stripe)
+		case overlay.Starve:
+			w.starve(n, w.nodes[w.byID[o.Child]], o.Stripe)
+		default:
+			panic(fmt.Sprintf("wide: forest wants %T", o))
+		}
+	}
+}
+
+// advertise spreads our record when it changed.
+func (n *node) advertise() {
+	w := n.w
+	if w.t < n.advertNext || !n.changed && w.t < n.advertDue {
+		return
+	}
+	n.changed = false
+	rec := membership.Record{Node: n.id, TTL: recordTTL, Addrs: []netip.AddrPort{addr(n.index)}}
+	if n.forest != nil {
+		rec.Slots = n.slots
+		rec.Streams = []membership.Carried{n.forest.Advert()}
+	}
+	if rec.Slots == 0 && !n.member {
+		n.advertDue = w.t + advertiseAgain
+		return
+	}
+	rec.Seq = n.advert.Seq
+	if n.advertRaw != nil && w.t < n.advertDue && sameRecord(rec, n.advert) {
+		return
+	}
+	rec.Seq = max(uint64(w.now().UnixMilli()), n.advert.Seq+1)
+	n.advert, n.advertRaw = rec, rec.Sign(w.key(int(n.index)))
+	w.remember(rec, n.advertRaw)
+	n.advertNext, n.advertDue = w.t+advertiseEvery, w.t+advertiseAgain
+	if n.member {
+		w.spread(n)
+	}
+	hello := &overlay.Hello{Record: n.advertRaw}
+	for _, l := range n.links {
+		if p := w.nodes[l.peer]; !n.member || n.needs(p) {
+			w.say(n, p, hello)
+		}
+	}
+}
+
+// sameRecord is what relay.Core takes for no news.
+func sameRecord(a, b membership.Record) bool {
+	return a.Slots == b.Slots && slices.EqualFunc(a.Streams, b.Streams, func(x, y membership.Carried) bool {
+		few := max(1, a.Slots/8)
+		near := x.Free-y.Free <= few && y.Free-x.Free <= few && (x.Free == 0) == (y.Free == 0)
+		x.Free, y.Free = 0, 0
+		return near && x == y
+	})
+}
+
+// addr is where node i is: everyone has a network of their own.
+func addr(i int32) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(20 + i>>16), byte(i >> 8), byte(i), 1}), 7070)
+}

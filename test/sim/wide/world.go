@@ -1,0 +1,224 @@
+package wide
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// Config is a population and its network.
+type Config struct {
+	Seed      uint64
+	N         int // participants beside the source
+	Layout    stripe.Layout
+	Rate      float64 // bits a second of stream
+	BlockTime time.Duration
+	// Join is within how long all N come.
+	Join time.Duration
+	// Share is the part of them that shares; each of those has Slots.
+	Share float64
+	Slots int
+	// Roots is how many relays a stripe the source has upload for; a fifth more
+	// is its reserve.
+	Roots int
+	// Members is how many of those who share hear gossip; the others ask.
+	Members int
+	// Near and Far bound the one-way delays, drawn once a pair of nodes.
+	Near, Far time.Duration
+	// Delay is the viewers' play-out delay.
+	Delay time.Duration
+}
+
+// DefaultConfig is n viewers that each give what they take, and a stream of
+// 5 Mbit/s as 16+4.
+func DefaultConfig(seed uint64, n int) Config {
+	return Config{
+		Seed: seed, N: n, Layout: stripe.DefaultLayout, Rate: 5e6, BlockTime: 100 * time.Millisecond,
+		Join: 10 * time.Second, Share: 1, Slots: stripe.DefaultLayout.N(), Roots: 2, Members: min(n, 500),
+		Near: 5 * time.Millisecond, Far: 50 * time.Millisecond, Delay: 1500 * time.Millisecond,
+	}
+}
+
+// forwarding is how long a relay takes to pass a shard on.
+const forwarding = 10 * time.Millisecond
+
+// epoch0 is when every world begins.
+var epoch0 = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// World is one simulated pool and its stream.
+type World struct {
+	Config
+	nodes   []*node // the source first
+	byID    map[membership.NodeID]int32
+	records map[string]membership.Record // opened ones; never ranged over
+	info    stripe.Info
+	rawInfo []byte
+	heap    heap
+	seq     uint64
+	t       time.Duration
+	rnd     *rand.Rand
+	salt    uint64
+	gossip  gossip
+
+	trace  uint64
+	events uint64
+
+	sourceDials     int // in this second
+	sourceAt        time.Duration
+	killed          time.Duration // when the mass kill was; 0 before
+	repairs         []repair
+	peak            int // the most children the source ever fed
+	refused         int // dials that found no room
+	kinds           [16]int
+	refusals, drops [8]int // by reason
+	standby         int    // Subscribes that ask for a promise only
+	kindBytes       [16]int
+}
+
+// New returns a world in which everybody's coming is scheduled.
+func New(cfg Config) *World { return newCrowd(cfg, cfg.N) }
+
+// newCrowd is New, where only the first come within cfg.Join, and the others in
+// CrowdTime once those have settled.
+func newCrowd(cfg Config, first int) *World {
+	w := newWorld(cfg)
+	for i, n := range w.nodes[1:] {
+		at := 500*time.Millisecond + cfg.Join*time.Duration(i)/time.Duration(first)
+		if i >= first {
+			at = cfg.Join + SettleTime/2 + CrowdTime*time.Duration(i-first)/time.Duration(cfg.N-first)
+		}
+		w.schedule(event{at: at, kind: evJoin, node: n.index})
+	}
+	return w
+}
+
+func newWorld(cfg Config) *World {
+	w := &World{
+		Config: cfg, byID: make(map[membership.NodeID]int32, cfg.N+1), records: map[string]membership.Record{},
+		rnd: rand.New(rand.NewPCG(cfg.Seed, 0x31de)), trace: fnvBasis,
+	}
+	w.salt = w.rnd.Uint64()
+	slots := cfg.Roots * cfg.Layout.N()
+	w.add(slots + (slots+4)/5)
+	key := w.key(0)
+	w.info = stripe.Info{
+		Stream: stripe.IDOf(key), Epoch: 1, Layout: cfg.Layout, BlockTime: cfg.BlockTime,
+		Rate: uint64(cfg.Rate), Root: w.nodes[0].id, Name: "wide",
+	}
+	w.rawInfo = w.info.Sign(key)
+	for range cfg.N {
+		if w.rnd.Float64() < cfg.Share {
+			w.add(cfg.Slots)
+		} else {
+			w.add(0)
+		}
+	}
+	w.start(w.nodes[0])
+	w.houseKeeping()
+	return w
+}
+
+func (w *World) add(slots int) {
+	n := &node{w: w, index: int32(len(w.nodes)), slots: slots, wakeAt: never, joined: never}
+	n.id = membership.NodeIDOf(w.key(int(n.index)))
+	w.nodes = append(w.nodes, n)
+	w.byID[n.id] = n.index
+}
+
+// key is the key of node i, which is also the stream's for the source.
+func (w *World) key(i int) ed25519.PrivateKey {
+	seed := sha256.Sum256(fmt.Appendf(nil, "%d wide %d", w.Seed, i))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// open is the nodes' membership.Opener: it remembers what was opened.
+func (w *World) open(raw []byte) (membership.Record, error) {
+	if rec, ok := w.records[string(raw)]; ok {
+		return rec, nil
+	}
+	return membership.OpenRecord(raw)
+}
+
+// Now is how long the world has run.
+func (w *World) Now() time.Duration { return w.t }
+
+// Trace is the hash of all that has happened, and how many events that was.
+func (w *World) Trace() (hash, events uint64) { return w.trace, w.events }
+
+func (w *World) now() time.Time { return epoch0.Add(w.t) }
+
+func (w *World) schedule(e event) {
+	e.seq = w.seq
+	w.seq++
+	w.heap.push(e)
+}
+
+// After runs do after d. It is for experiments.
+func (w *World) After(d time.Duration, do func()) {
+	w.schedule(event{at: w.t + d, kind: evDo, do: do})
+}
+
+// Run lets d of virtual time pass.
+func (w *World) Run(d time.Duration) {
+	end := w.t + d
+	for len(w.heap.items) > 0 && w.heap.items[0].at <= end {
+		e := w.heap.pop()
+		w.t = e.at
+		w.perform(&e)
+	}
+	w.t = end
+}
+
+func (w *World) perform(e *event) {
+	w.events++
+	w.trace = (w.trace ^ uint64(e.at)) * fnvPrime
+	w.trace = (w.trace ^ uint64(e.kind)<<32 ^ uint64(e.node)) * fnvPrime
+	if e.kind == evDo {
+		e.do()
+		return
+	}
+	n := w.nodes[e.node]
+	if e.kind != evJoin && !n.alive {
+		return
+	}
+	switch e.kind {
+	case evJoin:
+		w.join(n)
+	case evWake:
+		n.wake()
+	case evTick:
+		n.tick()
+	case evMessage:
+		n.hear(w.nodes[e.peer], e.msg)
+	case evDialled:
+		w.dialled(n, w.nodes[e.peer])
+	case evFailed:
+		w.dialFailed(n, w.nodes[e.peer])
+	case evLost:
+		w.unlink(n, w.nodes[e.peer])
+	default:
+		panic(fmt.Sprintf("wide: event of kind %d", e.kind))
+	}
+}
+
+const (
+	fnvBasis = 14695981039346656037
+	fnvPrime = 1099511628211
+	never    = -1 << 62 * time.Nanosecond
+)
+
+// path is the one-way delay between two nodes, the same both ways.
+func (w *World) path(a, b int32) time.Duration {
+	x := w.salt ^ uint64(min(a, b))<<32 ^ uint64(max(a, b))
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	x *= 0xc4ceb9fe1a85ec53
+	x ^= x >> 33
+	return w.Near + time.Duration(x%uint64(w.Far-w.Near+1))
+}
