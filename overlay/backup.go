@@ -111,5 +111,5 @@ func (f *Forest) bestBackup(now time.Time, b *branch) (membership.NodeID, bool) 
 		return best.Node, true
 	}
 	root := membership.NodeID(f.cfg.Info.Root)
-	return root, b.parent != root && b.quota >= Roots && f.relays < 2*len(f.branches) && !unfit(root)
+	return root, b.parent != root && b.quota > 0 && !f.short && f.relays < 2*len(f.branches) && !unfit(root)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/stripe"
 )
 
 // A source feeds Roots relays in every stripe. If its uplink is too short for
@@ -13,8 +14,13 @@ import (
 // who have it as a home stripe and hold k others: the block's signed root covers
 // its shards too. So k slots are enough for the whole stream.
 
-// quota is how many relays a source with that many slots feeds in stripe s of n.
-func quota(slots, n, s int) int {
+// quota is how many relays a source with that many slots feeds in stripe s. All in
+// all it uploads no more for them than 1.1·Roots·n/k times the stream's rate, with
+// proofs, headers and all, so that the last stripes of parity have one less.
+func quota(slots int, info stripe.Info, s int) int {
+	n := info.Layout.N()
+	budget := 1.1 * Roots * float64(n) / float64(info.Layout.K) * float64(info.Rate)
+	slots = min(slots, max(n, int(budget/info.SlotRate())))
 	q := 0
 	for round := range Roots {
 		if slots > round*n+s {
@@ -27,7 +33,6 @@ func quota(slots, n, s int) int {
 // setQuotas takes stock of how many relays the source feeds in each stripe: our
 // own slots tell if we are the source, else its record, and Roots until we have it.
 func (f *Forest) setQuotas(now time.Time) {
-	n := f.cfg.Info.Layout.N()
 	e, known := f.book.Get(membership.NodeID(f.cfg.Info.Root))
 	var c membership.Carried
 	if known {
@@ -37,14 +42,14 @@ func (f *Forest) setQuotas(now time.Time) {
 	for s, b := range f.branches {
 		switch {
 		case f.cfg.Source:
-			b.quota = quota(f.cfg.Slots, n, s)
+			b.quota = quota(f.cfg.Slots, f.cfg.Info, s)
 		case known && c.Source && c.Homes != 0 && c.Epoch == f.cfg.Info.Epoch:
-			b.quota = quota(e.Slots, n, s)
+			b.quota = quota(e.Slots, f.cfg.Info, s)
 			if !c.Home(s) {
 				b.quota = 0
 			}
 		default:
-			b.quota = Roots
+			b.quota = quota(Roots*f.cfg.Info.Layout.N(), f.cfg.Info, s)
 		}
 		f.short = f.short || b.quota == 0
 		switch {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/test/memnet"
+	"github.com/stripecast/stripecast/test/sim/table"
 )
 
 // row is one line of the table: a fault, how long it is looked at, and what must
@@ -24,12 +25,13 @@ type row struct {
 // TestTable: the rows of faults that this tier can bring about, with fifty whole
 // participants, and thirty where all links are bad.
 func TestTable(t *testing.T) {
-	if testing.Short() || underRace {
-		t.Skip("takes a minute, and under the race detector many")
+	table.Asked(t, "Table")
+	if underRace {
+		t.Skip("takes many minutes under the race detector")
 	}
-	var table strings.Builder
-	defer func() { t.Log("\n" + table.String()) }() // a bubble that failed ends the test
-	fmt.Fprintf(&table, "%-4s %-42s %6s %5s %5s %6s  %-28s %7s %5s  %s\n", "row", "fault", "due", "lost", "worst", "still", "replaced p50 p99 max (of)", "changes", "back", "rebuilt p50 p99")
+	var text strings.Builder
+	defer func() { t.Log("\n" + text.String()) }() // a bubble that failed ends the test
+	fmt.Fprintf(&text, "%-4s %-42s %6s %5s %5s %6s  %-28s %7s %5s  %s\n", "row", "fault", "due", "lost", "worst", "still", "replaced p50 p99 max (of)", "changes", "back", "rebuilt p50 p99")
 	stages := []struct {
 		name string
 		plan plan
@@ -39,7 +41,7 @@ func TestTable(t *testing.T) {
 	for i, stage := range stages {
 		t.Run(stage.name, func(t *testing.T) {
 			began := time.Now()
-			defer func() { fmt.Fprintf(&table, " %v of real time\n", time.Since(began).Round(time.Second)) }()
+			defer func() { fmt.Fprintf(&text, " %v of real time\n", time.Since(began).Round(time.Second)) }()
 			inBubble(t, uint64(i+1), stage.plan, func(w *world) {
 				w.gather(11 * time.Second)
 				for _, p := range w.all {
@@ -50,10 +52,10 @@ func TestTable(t *testing.T) {
 				w.reshape()
 				from := time.Now()
 				for _, r := range stage.rows {
-					w.line(&table, r)
+					w.line(&text, r)
 				}
 				st := w.net.Stats()
-				fmt.Fprintf(&table, "     %d participants, %v; %d packets, %d lost; at most %d MB, %d goroutines;",
+				fmt.Fprintf(&text, "     %d participants, %v; %d packets, %d lost; at most %d MB, %d goroutines;",
 					len(w.all), time.Since(from).Round(time.Second), st.Sent, st.Lost, w.watch.heap>>20, w.watch.threads)
 			})
 		})
@@ -61,7 +63,7 @@ func TestTable(t *testing.T) {
 }
 
 // line runs one row and writes what came of it.
-func (w *world) line(table *strings.Builder, r row) {
+func (w *world) line(text *strings.Builder, r row) {
 	w.start()
 	end := r.do(w)
 	w.run(r.span)
@@ -70,7 +72,7 @@ func (w *world) line(table *strings.Builder, r row) {
 		end()
 	}
 	w.run(time.Second)
-	fmt.Fprintf(table, "%-4s %-42s %6d %5d %5d %6v  %-28s %7d %5d  %v %v%s\n", r.id, r.fault, v.due, v.skipped, v.worst,
+	fmt.Fprintf(text, "%-4s %-42s %6d %5d %5d %6v  %-28s %7d %5d  %v %v%s\n", r.id, r.fault, v.due, v.skipped, v.worst,
 		v.still.Round(time.Millisecond), times(v.ttr, w.hit), v.changes, v.returns,
 		quantile(v.lags, 0.5).Round(time.Millisecond), quantile(v.lags, 0.99).Round(time.Millisecond), v.notes)
 	if v.due == 0 || v.silent > 0 {
