@@ -50,8 +50,8 @@ func (m *muxer) frame() {
 	size := int(unit * (0.8 + 0.4*m.rnd.Float64()))
 	nal := byte(0x41)
 	if key {
-		m.section(0, table(0, 1, []byte{0, 1, 0xe0 | pidMap>>8, pidMap & 0xff}))
-		m.section(pidMap, table(2, 1, []byte{
+		m.section(0, programTable(0, 1, []byte{0, 1, 0xe0 | pidMap>>8, pidMap & 0xff}))
+		m.section(pidMap, programTable(2, 1, []byte{
 			0xe0 | pidVideo>>8, pidVideo & 0xff, 0xf0, 0,
 			0x1b, 0xe0 | pidVideo>>8, pidVideo & 0xff, 0xf0, 0,
 		}))
@@ -115,7 +115,7 @@ func (m *muxer) section(pid int, section []byte) {
 }
 
 // table is a section of MPEG's long form.
-func table(id byte, extension uint16, body []byte) []byte {
+func programTable(id byte, extension uint16, body []byte) []byte {
 	n := 5 + len(body) + 4
 	s := append([]byte{id, 0xb0 | byte(n>>8), byte(n), byte(extension >> 8), byte(extension), 0xc1, 0, 0}, body...)
 	crc := ^uint32(0)
