@@ -53,18 +53,19 @@ func (b *Book) find(id NodeID) (int, bool) {
 // Add takes a signed record. It reports whether the book changed; an error means
 // that the bytes are not a valid record, which is its bearer's fault.
 func (b *Book) Add(now time.Time, raw []byte) (changed bool, err error) {
-	rec, _, _, err := parseRecord(raw)
+	node, seq, err := peekRecord(raw)
 	if err != nil {
 		return false, err
 	}
-	if rec.Node == b.self {
+	if node == b.self {
 		return false, nil
 	}
-	i, known := b.find(rec.Node)
-	if known && rec.Seq <= b.entries[i].Seq {
-		return false, nil // stale or the same: not worth a signature check
+	i, known := b.find(node)
+	if known && seq <= b.entries[i].Seq {
+		return false, nil // stale or the same: not worth a look, let alone a signature check
 	}
-	if rec, err = b.open(raw); err != nil {
+	rec, err := b.open(raw)
+	if err != nil {
 		return false, err
 	}
 	e := &Entry{Record: rec, Raw: bytes.Clone(raw), Expires: now.Add(rec.TTL)}

@@ -114,8 +114,22 @@ var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // RecordNode tells whom a record is about, without checking signature or key.
 func RecordNode(b []byte) (NodeID, error) {
-	rec, _, _, err := parseRecord(b)
-	return rec.Node, err
+	node, _, err := peekRecord(b)
+	return node, err
+}
+
+// peekRecord reads whom a record is about and its sequence.
+func peekRecord(b []byte) (node NodeID, seq uint64, err error) {
+	r := wire.NewReader(b)
+	if v := r.U8(); v != recordVersion || len(b) > MaxRecord {
+		return node, 0, fmt.Errorf("%w: version %d, %d bytes", ErrRecord, v, len(b))
+	}
+	r.Copy(node[:])
+	seq = r.U48()
+	if err := r.Err(); err != nil {
+		return node, 0, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	return node, seq, nil
 }
 
 // parseRecord reads what OpenRecord has yet to check: keys and signature.

@@ -1,7 +1,6 @@
 package overlay
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -66,6 +65,7 @@ type Forest struct {
 	branches []*branch
 	head     uint64 // newest block number seen on any stripe
 	headSeen bool
+	arrivals [arrivalSpan]arrival
 	heard    time.Time // when a shard last came on any stripe, or a parent accepted
 	children int       // of all stripes
 	going    int       // those of them that were asked to go
@@ -106,6 +106,7 @@ type branch struct {
 
 	parent  membership.NodeID
 	network netip.Prefix         // the parent's
+	spread  time.Duration        // of its times of arrival, as the connection to it has them
 	former  membership.NodeID    // the parent before, whose last shards are on their way
 	path    []membership.ShortID // from the source to the parent, both included
 	backup  backup               // could be the parent; kept connected
@@ -119,6 +120,8 @@ type branch struct {
 	got   bool
 	seen  seen
 	begun time.Time // when a parent last accepted us as a newcomer
+	since time.Time // when a parent last accepted us
+	tardy int       // blocks that came too late, of late
 	heard time.Time // when a shard last came, or the parent accepted
 	late  time.Time // since when another stripe is ahead; zero if none is
 
@@ -206,76 +209,16 @@ func (f *Forest) Down(now time.Time, id membership.NodeID) {
 // Measured tells the round-trip time to a peer, smoothed, and its variation
 // (RFC 9002, 5.3).
 func (f *Forest) Measured(id membership.NodeID, rtt, rttVar time.Duration) {
-	if p := f.peers[id]; p != nil {
-		p.rtt, p.rttVar = rtt, rttVar
-	}
-}
-
-// Heard takes a message about this stream from a connected peer.
-func (f *Forest) Heard(now time.Time, from membership.NodeID, m Message) {
-	p := f.peers[from]
+	p := f.peers[id]
 	if p == nil {
 		return
 	}
-	if m, ok := m.(*Live); ok {
-		p.live = m.Stripes
-		return
-	}
-	b := f.branchOf(m)
-	if b == nil {
-		return
-	}
-	switch m := m.(type) {
-	case *Subscribe:
-		f.admit(now, b, from, m)
-	case *Accept:
-		f.accepted(now, b, from, m.Path)
-	case *Refuse:
-		f.refused(now, b, from, m)
-	case *Leave:
-		f.removeChild(b, from)
-	case *Drop:
-		f.dropped(now, b, from, m)
-	case *Route:
-		f.rerouted(now, b, from, m.Path)
-	case *Repairing:
-		if b.parent == from {
-			f.repairing(now, b)
+	p.rtt, p.rttVar = rtt, rttVar
+	for _, b := range f.branches {
+		if b.parent == id {
+			b.spread = f.spread(id)
 		}
-	case *Promise:
-		f.promised(now, b, from, m.Path)
-	default:
-		panic(fmt.Sprintf("overlay: Forest heard %T", m))
 	}
-	f.Step(now)
-}
-
-func (f *Forest) branchOf(m Message) *branch {
-	var s int
-	switch m := m.(type) {
-	case *Subscribe:
-		s = m.Stripe
-	case *Accept:
-		s = m.Stripe
-	case *Refuse:
-		s = m.Stripe
-	case *Leave:
-		s = m.Stripe
-	case *Drop:
-		s = m.Stripe
-	case *Route:
-		s = m.Stripe
-	case *Repairing:
-		s = m.Stripe
-	case *Promise:
-		s = m.Stripe
-	default:
-		panic(fmt.Sprintf("overlay: Forest heard %T", m))
-	}
-	if s >= len(f.branches) {
-		return nil
-	}
-	return f.branches[s]
 }
 
 // Feeds reports whether a peer's shards on stripe s are to its credit: it is the
@@ -302,12 +245,13 @@ func (f *Forest) Got(now time.Time, from membership.NodeID, s int, number uint64
 	if speaks {
 		b.heard, b.rest = now, 0
 		b.warned, b.repairing = time.Time{}, time.Time{}
-		if b.search != nil && b.search.replace && b.search.silent {
+		if b.search != nil && b.search.replace && b.search.silent && !b.search.tardy {
 			b.search = nil // it speaks again
 		}
 	}
 	if !f.headSeen || number > f.head {
 		f.head, f.headSeen = number, true
+		f.arrivals[number%arrivalSpan] = arrival{number, now}
 		for _, other := range f.branches {
 			if other.late.IsZero() && (!other.got || other.last < f.head) {
 				other.late = now
@@ -315,6 +259,7 @@ func (f *Forest) Got(now time.Time, from membership.NodeID, s int, number uint64
 		}
 	}
 	if speaks {
+		f.judge(now, b, number)
 		b.late = time.Time{}
 		if b.last < f.head {
 			b.late = now
@@ -465,6 +410,8 @@ func (f *Forest) watch(b *branch) (time.Time, bool) {
 		return time.Time{}, false
 	case b.parent.IsZero():
 		return b.calm, true
+	case b.tardy >= tardyMost:
+		return later(b.calm, b.heard), true
 	}
 	if !b.late.IsZero() {
 		return later(f.silentAt(b), b.calm), true
@@ -493,6 +440,9 @@ func (f *Forest) suspect(now time.Time, b *branch) {
 		return
 	}
 	b.search = &search{replace: true, silent: true, probe: b.late.IsZero(), next: now}
+	if b.tardy >= tardyMost {
+		b.search.tardy, b.search.probe, b.tardy = true, false, 0
+	}
 	if !b.search.probe {
 		b.shun(b.parent, now)
 	}
@@ -501,11 +451,15 @@ func (f *Forest) suspect(now time.Time, b *branch) {
 // patience is how long a stripe may lag behind the others before its parent is
 // given up: max(3·T, 2·SRTT + 4·RTTVAR), and never less than silentMin.
 func (f *Forest) patience(b *branch) time.Duration {
-	p := max(3*f.cfg.Info.BlockTime, silentMin)
-	if q := f.peers[b.parent]; q != nil {
-		p = max(p, 2*q.rtt+4*q.rttVar)
+	return max(3*f.cfg.Info.BlockTime, silentMin, b.spread)
+}
+
+// spread is for how long what a peer sends may be on its way: 2·SRTT + 4·RTTVAR.
+func (f *Forest) spread(id membership.NodeID) time.Duration {
+	if p := f.peers[id]; p != nil {
+		return 2*p.rtt + 4*p.rttVar
 	}
-	return p
+	return 0
 }
 
 func (f *Forest) silent(now time.Time, b *branch) bool {

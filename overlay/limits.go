@@ -45,6 +45,14 @@ const (
 	// remembered; the oldest is forgotten.
 	maxUnfit = 8
 
+	// arrivalSpan is of how many block numbers the first arrival is remembered.
+	arrivalSpan = 128
+	// tardyMost is how many blocks, less two for each that came in time, a parent
+	// may bring too late.
+	tardyMost = 10
+
+	// resumeTime is how long what comes from a new parent may be of the past.
+	resumeTime = 2 * time.Second
 	// gather is how long a newcomer that knows no candidate waits for records
 	// before it turns to the source.
 	gather = 250 * time.Millisecond

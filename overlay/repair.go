@@ -14,6 +14,8 @@ func (f *Forest) warnAt(b *branch) (at time.Time, ok bool) {
 		return at, false
 	case b.parent.IsZero():
 		at = b.calm
+	case b.tardy > tardyMost/2:
+		at = b.heard
 	case b.late.IsZero():
 		return at, false
 	default:
@@ -36,6 +38,7 @@ func (f *Forest) warn(now time.Time, b *branch) {
 // repairing waits for the parent to find another, instead of doing so ourselves.
 func (f *Forest) repairing(now time.Time, b *branch) {
 	b.repairing = now
+	b.tardy = 0
 	if s := b.search; s != nil && s.replace && s.silent && !s.probe {
 		b.search = nil
 	}

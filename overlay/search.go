@@ -16,6 +16,7 @@ type search struct {
 	replace   bool // a parent still feeds us meanwhile
 	silent    bool // because that parent went silent
 	probe     bool // because no parent of ours says anything: asks few
+	tardy     bool // because all that comes from it comes too late
 	hasty     bool // the parent that still feeds us is about to go
 	tidy      bool // only for a better place: the source is no last resort
 	above     int  // a path shorter than this is wanted; 0 if any will do
@@ -192,12 +193,8 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 	}
 	var best *membership.Entry
 	var bestScore time.Duration
-	for range min(Choice, len(sure)) {
-		i := f.rnd.IntN(len(sure))
-		e := sure[i]
-		sure[i] = sure[len(sure)-1]
-		sure = sure[:len(sure)-1]
-		if score := f.score(e, s.urgent()); best == nil || score < bestScore {
+	for i, e := range f.draw(sure) {
+		if score := f.score(e, s.urgent()); i == 0 || score < bestScore {
 			best, bestScore = e, score
 		}
 	}
@@ -205,6 +202,27 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 		return membership.NodeID{}, false
 	}
 	return best.Node, true
+}
+
+// draw takes Choice of the candidates by chance, most of them from those that are
+// connected: they answer soon, and cost no handshake.
+func (f *Forest) draw(of []*membership.Entry) []*membership.Entry {
+	connected := 0
+	for i, e := range of {
+		if f.peers[e.Node] != nil {
+			of[i], of[connected] = of[connected], e
+			connected++
+		}
+	}
+	near, far := of[:connected], of[connected:]
+	f.rnd.Shuffle(len(near), func(i, j int) { near[i], near[j] = near[j], near[i] })
+	take := min(len(near), max(Choice-2, Choice-len(far)))
+	for i := range min(len(far), Choice-take) {
+		j := i + f.rnd.IntN(len(far)-i)
+		far[i], far[j] = far[j], far[i]
+		of[take+i], far[i] = far[i], of[take+i]
+	}
+	return of[:min(len(of), Choice)]
 }
 
 // better reports whether somebody would do for a search that need not find anybody.
@@ -375,6 +393,7 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 	}
 	holes := b.search.silent && b.got && b.seen.missing() <= b.last
 	b.parent, b.search = from, nil
+	b.since, b.tardy, b.spread = now, 0, f.spread(from)
 	b.heard, f.heard, b.rest = now, now, 0
 	if holes {
 		// It was asked for what is newer; now also for what the old one owed us.

@@ -61,19 +61,22 @@ func (f *Forest) Parents() (ids []membership.NodeID, stripes []int) {
 	return ids, stripes
 }
 
-// Uses reports whether the connection to a peer is needed.
-func (f *Forest) Uses(id membership.NodeID) bool {
+// Using adds to set whom connections are needed to.
+func (f *Forest) Using(set map[membership.NodeID]bool) {
 	for _, b := range f.branches {
-		if b.parent == id || b.backup.id == id || b.search != nil && b.search.waitsFor(id) {
-			return true
+		set[b.parent], set[b.backup.id] = true, true
+		for i := range b.children {
+			set[b.children[i].id] = true
 		}
-		for _, c := range b.children {
-			if c.id == id {
-				return true
+		if b.search == nil {
+			continue
+		}
+		for _, r := range b.search.asked {
+			if !r.answered {
+				set[r.id] = true
 			}
 		}
 	}
-	return false
 }
 
 // Advert is what our record says of this stream.

@@ -76,9 +76,13 @@ const (
 	// refreshEvery is how often one who hears no gossip asks for records; at first
 	// it asks after askEvery, and then twice as late each time.
 	refreshEvery = 5 * time.Second
-	// advertiseEvery is the least time between two records of ours, and
-	// advertiseAgain the most.
+	// connectionsEvery is how often it is looked which connections are needed.
+	connectionsEvery = 200 * time.Millisecond
+	// advertiseEvery is the least time between two records of ours, or advertiseEach
+	// for every node known up to advertiseMost; advertiseAgain is the most.
 	advertiseEvery = 500 * time.Millisecond
+	advertiseEach  = 5 * time.Millisecond
+	advertiseMost  = 5 * time.Second
 	advertiseAgain = 3 * time.Minute
 	recordTTL      = 10 * time.Minute
 	// lingering is how long a stream that ended is kept for those who are late.

@@ -1,0 +1,75 @@
+package overlay
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+)
+
+// Heard takes a message about this stream from a connected peer.
+func (f *Forest) Heard(now time.Time, from membership.NodeID, m Message) {
+	p := f.peers[from]
+	if p == nil {
+		return
+	}
+	if m, ok := m.(*Live); ok {
+		p.live = m.Stripes
+		return
+	}
+	b := f.branchOf(m)
+	if b == nil {
+		return
+	}
+	switch m := m.(type) {
+	case *Subscribe:
+		f.admit(now, b, from, m)
+	case *Accept:
+		f.accepted(now, b, from, m.Path)
+	case *Refuse:
+		f.refused(now, b, from, m)
+	case *Leave:
+		f.removeChild(b, from)
+	case *Drop:
+		f.dropped(now, b, from, m)
+	case *Route:
+		f.rerouted(now, b, from, m.Path)
+	case *Repairing:
+		if b.parent == from {
+			f.repairing(now, b)
+		}
+	case *Promise:
+		f.promised(now, b, from, m.Path)
+	default:
+		panic(fmt.Sprintf("overlay: Forest heard %T", m))
+	}
+	f.Step(now)
+}
+
+func (f *Forest) branchOf(m Message) *branch {
+	var s int
+	switch m := m.(type) {
+	case *Subscribe:
+		s = m.Stripe
+	case *Accept:
+		s = m.Stripe
+	case *Refuse:
+		s = m.Stripe
+	case *Leave:
+		s = m.Stripe
+	case *Drop:
+		s = m.Stripe
+	case *Route:
+		s = m.Stripe
+	case *Repairing:
+		s = m.Stripe
+	case *Promise:
+		s = m.Stripe
+	default:
+		panic(fmt.Sprintf("overlay: Forest heard %T", m))
+	}
+	if s >= len(f.branches) {
+		return nil
+	}
+	return f.branches[s]
+}
