@@ -57,7 +57,11 @@ func (a *audit) accuse(w *World, format string, args ...any) {
 	}
 }
 
+// hungUp accuses, for nobody here misbehaves; only a full house is no offence.
 func (a *audit) hungUp(w *World, n *Node, o relay.Hangup) {
+	if o.Reason == "too many peers" {
+		return
+	}
 	a.accuse(w, "%s hung up on %s: %s", n.Name, w.byID[o.Peer].Name, o.Reason)
 }
 

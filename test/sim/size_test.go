@@ -2,6 +2,7 @@ package sim
 
 import (
 	"flag"
+	"fmt"
 	"runtime/debug"
 	"syscall"
 	"testing"
@@ -16,14 +17,25 @@ var (
 )
 
 // sized is a world of n participants, a quarter of them relays, that come within
-// four seconds; the stream is the 5 Mbit/s of everyday.
+// four seconds; the stream is the 5 Mbit/s of everyday. Relays are told of the
+// source, viewers of three relays: no link names the source to everybody.
 func sized(seed uint64, n int) *World {
 	cfg := DefaultConfig(seed)
 	cfg.Rate = 5 * mbit
 	w := New(cfg)
 	w.AddSource(20 * cfg.Rate)
 	relays := n * 27 / 100
-	crowd(w, relays, n-1-relays, 8*cfg.Rate, 1.5*cfg.Rate)
+	crowd(w, relays, 0, 8*cfg.Rate, 0)
+	for i := range n - 1 - relays {
+		up := []float64{1.5 * cfg.Rate, 0}[i%2]
+		w.After(w.between(time.Second/2, 4*time.Second), func() {
+			var hosts []*Node
+			for range min(3, w.living("relay")) {
+				hosts = append(hosts, w.pick("relay"))
+			}
+			w.AddViewer(fmt.Sprintf("viewer%d", i), up, hosts...)
+		})
+	}
 	return w
 }
 

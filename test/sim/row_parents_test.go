@@ -1,0 +1,386 @@
+package sim
+
+import (
+	"fmt"
+	"math/bits"
+	"testing"
+	"time"
+)
+
+// parentRows are the rows about single parents, links and children that fail.
+func parentRows() []row {
+	return []row{
+		{id: "F1", what: "kill -9 of an interior relay, five times", target: "BL 0, ST 0, TTR ≤ 1 s p99", run: runKills},
+		{id: "F2", what: "clean leave of an interior relay, five times", target: "BL 0, ST 0, TTR ≤ 0.5 s", run: runLeaves},
+		{id: "F3", what: "SIGSTOP of a relay for 1, 5, 60 s", target: "BL 0, ST 0, siblings +≤ 20 ms, nothing stale after", run: runStops, seeds: 3},
+		{id: "F4", what: "grey relay, CPU 5 % and 0.5 %", target: "BL 0, replaced ≤ 10 s", run: runGrey},
+		{id: "F5", what: "one-way partition parent→child", target: "BL 0, TTR ≤ 1.5 s, no flapping", run: runOneWay},
+		{id: "F6", what: "40/60 partition for 30 s", target: "source's side BL 0, the other live ≤ 3 s after", run: runPartition},
+		{id: "F7", what: "10 % loss one way, then the reverse", target: "BL 0", run: runLossOneWay},
+		{id: "F11", what: "slow child, 1 of 5 Mbit/s", target: "keeps what it can; siblings BL 0, +≤ 10 ms; queue +≤ 2 MB", run: runSlowChild},
+	}
+}
+
+// settled is how long a row's pool has before anything happens to it.
+const settled = 10 * time.Second
+
+// everyday is a pool of profile R that has settled: 5 Mbit/s as 16+4, a play-out
+// delay of two seconds, 12 relays with 8 to 20 Mbit/s and 20 viewers, half of
+// whom share one and a half times the stream. The source has uplink for what it
+// feeds in every row, Roots relays a stripe, and a half more.
+func everyday(seed uint64) *World {
+	cfg := DefaultConfig(seed)
+	cfg.Rate, cfg.Delay = 5*mbit, 2*time.Second
+	w := New(cfg)
+	w.AddSource(4 * cfg.Rate)
+	for i := range 12 {
+		w.After(w.between(0, time.Second), func() { w.AddRelay(fmt.Sprintf("relay%d", i), w.uplink()) })
+	}
+	crowd(w, 0, 20, 0, 1.5*cfg.Rate)
+	w.Run(settled)
+	return w
+}
+
+// uplink draws a relay's.
+func (w *World) uplink() float64 { return (8 + 12*w.rnd.Float64()) * mbit }
+
+// interior draws a relay that feeds somebody.
+func (w *World) interior() *Node {
+	var of []*Node
+	for _, n := range w.all("relay") {
+		if n.children() > 0 {
+			of = append(of, n)
+		}
+	}
+	return of[w.rnd.IntN(len(of))]
+}
+
+func (n *Node) children() int {
+	if st := n.Status().Streams; len(st) > 0 {
+		return st[0].Children
+	}
+	return 0
+}
+
+// replaced runs a pool in which five interior relays end, ten seconds apart, and
+// each time another one comes.
+func replaced(seed uint64, end func(w *World, n *Node)) (*World, figures) {
+	w := everyday(seed)
+	lost := 0
+	for i := range 5 {
+		n := w.interior()
+		lost += n.children()
+		end(w, n)
+		w.AddRelay(fmt.Sprintf("relay-new%d", i), w.uplink())
+		w.Run(10 * time.Second)
+	}
+	f := missed(w, settled)
+	f.other = fmt.Sprintf("%d children lost their parent, depth ≤ %d", lost, w.audit.deepest)
+	f.unseen(w)
+	f.want(lost > 0 && len(f.ttr) > 0, "nothing had to be repaired: no test")
+	return w, f
+}
+
+// within wants the p99 of the repairs in time.
+func (f *figures) within(limit time.Duration) {
+	p99 := Quantile(f.ttr, 0.99)
+	f.want(p99 <= limit, "p99 of %d repairs is %v", len(f.ttr), ms(p99))
+	f.want(f.never == 0, "%d stripes got no other parent", f.never)
+}
+
+func runKills(_ *testing.T, seed uint64) figures {
+	_, f := replaced(seed, func(w *World, n *Node) { w.Crash(n) })
+	f.within(time.Second)
+	return f
+}
+
+func runLeaves(_ *testing.T, seed uint64) figures {
+	_, f := replaced(seed, func(w *World, n *Node) { w.Leave(n) })
+	f.within(time.Second / 2)
+	return f
+}
+
+// pace is the mean time from publishing to rebuilding of each viewer in a time.
+func (w *World) pace(from, to time.Duration) map[*Node]time.Duration {
+	pace := map[*Node]time.Duration{}
+	for _, n := range w.nodes {
+		if d := n.Delays(from, to); d.Blocks > 0 {
+			pace[n] = d.Mean
+		}
+	}
+	return pace
+}
+
+// slower is by how much the pace of the viewer that lost most is slower than before.
+func (w *World) slower(before, during map[*Node]time.Duration, victims ...*Node) (worst time.Duration) {
+	for _, n := range w.nodes {
+		is, ok := during[n]
+		was, had := before[n]
+		if ok && had && !(len(victims) > 0 && n == victims[0]) {
+			worst = max(worst, is-was)
+		}
+	}
+	return worst
+}
+
+// overdue counts the shards of blocks from a number on that came to viewers when
+// their turn to play was over.
+func (w *World) overdue(from uint64) (count int) {
+	for _, n := range w.nodes {
+		if n.player == nil {
+			continue
+		}
+		for i := range n.ledger.entries {
+			if e := &n.ledger.entries[i]; e.used && e.id.number >= from {
+				count += bits.OnesCount64(e.late)
+			}
+		}
+	}
+	return count
+}
+
+// runStops stops three relays, each for longer than the one before.
+func runStops(_ *testing.T, seed uint64) figures {
+	w := everyday(seed)
+	var late, sent []int
+	delayed := time.Duration(0)
+	for _, d := range []time.Duration{time.Second, 5 * time.Second, time.Minute} {
+		n, at := w.interior(), w.Now()
+		before := w.pace(at-5*time.Second, at)
+		w.Pause(n, d)
+		w.Run(d - time.Millisecond)
+		// Stripes that are moved come from further away for a while, whoever stops:
+		// who was only slow for somebody stopped is so while it stands.
+		delayed = max(delayed, w.slower(before, w.pace(at, w.Now().Truncate(time.Second)+time.Second)))
+		old, forwards := w.source.next-min(w.source.next, ledgerBlocks/2), n.Figures.Forwards
+		was := w.overdue(old)
+		w.Run(200 * time.Millisecond)
+		sent = append(sent, n.Figures.Forwards-forwards)
+		w.Run(5 * time.Second)
+		late = append(late, w.overdue(old)-was)
+	}
+	f := missed(w, settled)
+	f.other = fmt.Sprintf("viewers' blocks +≤ %v; sent in 0.2 s after CONT %v, too late to play %v", ms(delayed), sent, late)
+	f.unseen(w)
+	f.want(delayed <= 20*time.Millisecond, "a viewer's blocks came %v later", ms(delayed))
+	for i, count := range late {
+		f.want(count == 0, "after stop %d, %d shards came when their blocks had been played", i, count)
+	}
+	return f
+}
+
+// runGrey leaves two relays little of a processor: a twentieth, which is enough for
+// what the simulator's relays cost, and a tenth of that, which is not.
+func runGrey(_ *testing.T, seed uint64) figures {
+	w := everyday(seed)
+	var told []string
+	var f figures
+	for _, quota := range []float64{0.05, 0.005} {
+		n, at := w.interior(), w.Now()
+		before, had := w.pace(at-5*time.Second, at), n.children()
+		w.Grey(n, quota)
+		gone, waited := time.Duration(-1), 0
+		for range 200 {
+			w.Run(100 * time.Millisecond)
+			waited = max(waited, len(n.cpu.waiting))
+			if gone < 0 && n.children() == 0 {
+				gone = w.Now() - at
+			}
+		}
+		slower := w.slower(before, w.pace(at+10*time.Second, w.Now()))
+		took := "never"
+		if gone >= 0 {
+			took = ms(gone).String()
+		}
+		told = append(told, fmt.Sprintf("at %v %%: %d children, gone after %s, %d at the end; ≤ %d acts waited, blocks +≤ %v after 10 s",
+			100*quota, had, took, n.children(), waited, ms(slower)))
+		if bad := waited > 500; bad { // it does not keep up
+			f.want(gone >= 0 && gone <= 10*time.Second, "with %v %% of a processor its %d children are gone after %s", 100*quota, had, took)
+		}
+		w.Grey(n, 0)
+		w.Run(5 * time.Second)
+	}
+	broke := f.broke
+	f = missed(w, settled)
+	f.broke = append(f.broke, broke...)
+	f.other = fmt.Sprint(told)
+	f.unseen(w)
+	return f
+}
+
+// flaps counts the changes of a node's parents while a pool runs.
+func (w *World) flaps(n *Node, d time.Duration) (changes int) {
+	last := n.Status().Streams[0].Stripes
+	for end := w.Now() + d; w.Now() < end; {
+		w.Run(50 * time.Millisecond)
+		now := n.Status().Streams[0].Stripes
+		for i := range now {
+			if now[i].Wanted && now[i].Parent != last[i].Parent {
+				changes++
+			}
+		}
+		last = now
+	}
+	return changes
+}
+
+// runOneWay lets nothing pass from a relay to one of its children, four times.
+func runOneWay(_ *testing.T, seed uint64) figures {
+	w := everyday(seed)
+	most, walls, stripes, back := 0, 0, 0, 0
+	for i := range 4 {
+		child := w.pick([]string{"viewer", "relay"}[i%2])
+		var parent *Node
+		fed := 0
+		for _, b := range child.Status().Streams[0].Stripes {
+			if p := w.byID[b.Parent]; b.Wanted && p != nil && p != w.source.Node && (parent == nil || p == parent) {
+				parent = p
+				fed++
+			}
+		}
+		if parent == nil {
+			continue
+		}
+		walls++
+		stripes += fed
+		w.Wall(parent, child)
+		soon := w.flaps(child, 2*time.Second)
+		after := w.flaps(child, 10*time.Second)
+		most = max(most, after)
+		for _, b := range child.Status().Streams[0].Stripes {
+			if b.Wanted && b.Parent == parent.id {
+				back++
+			}
+		}
+		_ = soon
+		w.Unwall(parent, child)
+		w.Run(3 * time.Second)
+	}
+	f := missed(w, settled)
+	f.other = fmt.Sprintf("%d walls, %d stripes; changes of parents in the 10 s from 2 s on ≤ %d a child", walls, stripes, most)
+	f.unseen(w)
+	f.within(1500 * time.Millisecond)
+	f.want(walls > 0, "nobody was walled off: no test")
+	f.want(most <= 4, "a child changed parents %d times after it was repaired", most)
+	f.want(back == 0, "%d stripes are fed by the parent that cannot reach its child", back)
+	return f
+}
+
+// runPartition cuts two in five off from the source.
+func runPartition(_ *testing.T, seed uint64) figures {
+	w := everyday(seed)
+	var far []*Node
+	w.Partition(func(n *Node) bool {
+		if n == w.source.Node || n.index%5 >= 2 {
+			return false
+		}
+		far = append(far, n)
+		return true
+	})
+	w.Run(30 * time.Second)
+	w.Join()
+	healed, live := w.Now(), map[*Node]time.Duration{}
+	for w.Now() < healed+10*time.Second {
+		w.Run(20 * time.Millisecond)
+		for _, n := range far {
+			p := n.player
+			if p == nil || live[n] > 0 || p.last <= healed || p.lag > w.Delay+2*w.BlockTime {
+				continue
+			}
+			live[n] = p.last - healed
+		}
+	}
+	f := missed(w, settled, far...)
+	worst, stuck := time.Duration(0), 0
+	for _, n := range far {
+		if n.player != nil {
+			worst = max(worst, live[n])
+			if live[n] == 0 {
+				stuck++
+			}
+		}
+	}
+	after := w.Missed(healed + 3*time.Second)
+	f.other = fmt.Sprintf("%d of %d cut off; live ≤ %v after healing, never %d; from 3 s after on %d blocks skipped", len(far), len(w.nodes), ms(worst), stuck, after.Skipped)
+	f.unseen(w)
+	f.want(worst <= 3*time.Second && stuck == 0, "the far side is live after %v, %d viewers never", ms(worst), stuck)
+	f.want(after.Skipped == 0, "%d blocks skipped from 3 s after healing on", after.Skipped)
+	return f
+}
+
+// runLossOneWay loses a tenth of all packets from relays to others, and between
+// relays from the elder to the younger, and then those of the other way.
+func runLossOneWay(_ *testing.T, seed uint64) figures {
+	w := everyday(seed)
+	relays := w.all("relay")
+	skipped := [2]int{}
+	for phase := range 2 {
+		from := w.Now()
+		for _, r := range relays {
+			for _, o := range w.nodes {
+				relay := o != w.source.Node && o.player == nil
+				if o == r || relay && o.index < r.index {
+					continue
+				}
+				lossy, clean := r, o
+				if phase == 1 {
+					lossy, clean = o, r
+				}
+				w.SetWay(lossy, clean, Conditions{Loss: 0.1})
+				w.SetWay(clean, lossy, Conditions{})
+			}
+		}
+		w.Run(20 * time.Second)
+		skipped[phase] = w.Missed(from).Skipped
+	}
+	f := missed(w, settled)
+	f.other = fmt.Sprintf("from relays %d skipped, towards relays %d", skipped[0], skipped[1])
+	f.unseen(w)
+	return f
+}
+
+// runSlowChild gives a viewer that does not share a fifth of the stream's rate.
+func runSlowChild(_ *testing.T, seed uint64) figures {
+	const line = 1 * mbit
+	w := everyday(seed)
+	var child *Node
+	for child == nil || child.cfg.Upload > 0 {
+		child = w.pick("viewer")
+	}
+	at := w.Now()
+	before := w.pace(at-5*time.Second, at)
+	queued := make([]int, len(w.nodes))
+	for i, n := range w.nodes {
+		queued[i] = n.QueueMax()
+	}
+	w.SetLink(child, 0, line)
+	w.Run(10 * time.Second)
+	got := child.Status().Streams[0].Counters.Shards
+	w.Run(20 * time.Second)
+	got = child.Status().Streams[0].Counters.Shards - got
+	delayed := w.slower(before, w.pace(at, w.Now()), child)
+	more := 0
+	for i, n := range w.nodes {
+		if i < len(queued) {
+			more = max(more, n.QueueMax()-queued[i])
+		}
+	}
+	share := float64(got) / 20 / 10 / float64(w.Layout.N())
+	st := child.Status().Streams[0]
+	parents := 0
+	for _, b := range st.Stripes {
+		if !b.Parent.IsZero() {
+			parents++
+		}
+	}
+	// Of the line, what carries shards of n for k of the stream, with everything around them.
+	could := line / (w.Rate * float64(w.Layout.N()) / float64(w.Layout.K) * wireShare)
+	f := missed(w, at, child)
+	f.other = fmt.Sprintf("got %.0f %% of the shards, the line could carry %.0f %%; %d parents, %d live; others' blocks +≤ %v; a queue +≤ %d kB",
+		100*share, 100*could, parents, st.Live, ms(delayed), more>>10)
+	f.unseen(w)
+	f.want(share >= 0.5*could, "it gets %.0f %% of the shards, the line could carry %.0f %%", 100*share, 100*could)
+	f.want(delayed <= 10*time.Millisecond, "others' blocks come %v later", ms(delayed))
+	f.want(more <= 2<<20, "a queue grew by %d bytes", more)
+	return f
+}
