@@ -15,11 +15,11 @@ import (
 // its shards too. So k slots are enough for the whole stream.
 
 // quota is how many relays a source with that many slots feeds in stripe s. All in
-// all it uploads no more for them than 1.1·Roots·n/k times the stream's rate, with
+// all it uploads no more for them than 1.05·Roots·n/k times the stream's rate, with
 // proofs, headers and all, so that the last stripes of parity have one less.
 func quota(slots int, info stripe.Info, s int) int {
 	n := info.Layout.N()
-	budget := 1.1 * Roots * float64(n) / float64(info.Layout.K) * float64(info.Rate)
+	budget := 1.05 * Roots * float64(n) / float64(info.Layout.K) * float64(info.Rate)
 	slots = min(slots, max(n, int(budget/info.SlotRate())))
 	q := 0
 	for round := range Roots {

@@ -63,7 +63,7 @@ func (n *Node) hearAll() {
 	w := n.w
 	n.cursor = len(w.gossip.log)
 	for _, m := range w.nodes {
-		if m != n && m.record != nil && (!w.net.split || m.group == n.group) {
+		if m != n && m.record != nil && (!w.net.split || m.group == n.group) && w.knows(n, m) {
 			w.gossip.bytes += len(m.record)
 			n.queue = append(n.queue, relay.Learned{Record: m.record})
 		}
@@ -89,7 +89,7 @@ func (n *Node) hear() {
 			break
 		}
 		said := s.node.said
-		if s.node == n || said > n.cursor && w.t-log[said].at >= gossipMin || w.net.split && s.node.group != n.group {
+		if s.node == n || said > n.cursor && w.t-log[said].at >= gossipMin || w.net.split && s.node.group != n.group || !w.knows(n, s.node) {
 			continue
 		}
 		most--

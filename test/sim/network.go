@@ -250,6 +250,9 @@ func (n *Node) receive(a act) {
 			return
 		}
 		w.noteBytes(b)
+		if w.hidden(n, m) {
+			return
+		}
 		n.handle(relay.Heard{Peer: from.id, Msg: m})
 	case doShard:
 		if w.t-a.sent > lateAfter {

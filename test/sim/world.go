@@ -34,6 +34,8 @@ type Config struct {
 	GossipRate float64
 	// Reach says who can dial whom; nil: everybody everybody.
 	Reach func(from, to *Node) bool
+	// Knows says whose record a node is let know; nil: everybody everybody's.
+	Knows func(n, of *Node) bool
 }
 
 // DefaultConfig is a stream of 1 Mbit/s as 16+4, and paths of 5 to 50 ms.
