@@ -41,6 +41,9 @@ type figures struct {
 	never        int // stripes that got no other parent at all
 	other        string
 	broke        []string // what missed the target; empty: it holds
+
+	since   time.Duration // from when on it was measured
+	victims []*Node       // who were left out
 }
 
 // outcome is a run of a row.
@@ -167,6 +170,7 @@ func missed(w *World, since time.Duration, victims ...*Node) (f figures) {
 	m := w.Missed(since, victims...)
 	f.bl, f.due, f.skipped = m.Worst, uint64(m.Due), uint64(m.Skipped)
 	f.still, _ = w.Still(since, victims...)
+	f.since, f.victims = since, victims
 	f.ttr, f.never = w.Repairs(since), w.Unrepaired(3*time.Second)
 	s := w.Sum(since)
 	f.broke = append(f.broke, w.Accusations()...)
@@ -194,9 +198,12 @@ func (f *figures) unseen(w *World) {
 	if f.skipped == 0 && f.still == 0 {
 		return
 	}
-	why := ""
-	if s := w.Sum(0); len(s.Fates) > 0 {
-		why = s.Fates[0].String()
+	why := "the first fates are of another time"
+	for _, fate := range w.Sum(0).Fates {
+		if fate.At >= f.since && !slices.Contains(f.victims, fate.Viewer) {
+			why = fate.String()
+			break
+		}
 	}
 	f.want(false, "%d of %d blocks skipped, a picture stood still for %v: %s", f.skipped, f.due, f.still, why)
 }
