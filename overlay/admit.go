@@ -22,6 +22,9 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 		f.send(from, &Promise{Stream: f.cfg.Info.Stream, Stripe: b.stripe, Path: f.pathThrough(b)})
 		return
 	}
+	if !b.home {
+		f.takeHome(now, b)
+	}
 	i := b.child(from)
 	if i < 0 {
 		if !f.room() {
@@ -51,7 +54,7 @@ func (f *Forest) refusal(now time.Time, b *branch, from membership.NodeID, m *Su
 	switch {
 	case f.leaving:
 		return Leaving, true
-	case !b.home:
+	case !b.home && !f.stepsIn(now, b, m):
 		return NotHere, true
 	case b.isAbove(from), b.search != nil && b.search.waitsFor(from) && bytes.Compare(f.cfg.Self[:], from[:]) < 0:
 		return Loop, true // also if both ask each other: one of them must not
@@ -71,6 +74,28 @@ func (f *Forest) refusal(now time.Time, b *branch, from membership.NodeID, m *Su
 		return Full, true // who else can, must: the source carries the stream once or twice
 	}
 	return 0, false
+}
+
+// stepsIn reports whether a stripe becomes a home stripe because somebody asks who
+// found no other parent: it comes to us anyway, and we have slots to spare. One
+// that does not come to us we begin to look for, and can feed soon.
+func (f *Forest) stepsIn(now time.Time, b *branch, m *Subscribe) bool {
+	if !m.LastResort || m.Standby || f.cfg.Source || f.ended || b.quota == 0 {
+		return false
+	}
+	homes := 0
+	for _, o := range f.branches {
+		if o.home {
+			homes++
+		}
+	}
+	if homes >= f.most() || f.children+f.cfg.Slots/spareSlots >= f.cfg.Slots {
+		return false
+	}
+	if !b.wanted {
+		f.takeHome(now, b)
+	}
+	return b.home || !b.parent.IsZero() && !f.silent(now, b)
 }
 
 // replaces reports whether somebody may come although there is no room.
@@ -98,7 +123,51 @@ func (f *Forest) lastResort(m *Subscribe) bool {
 // room reports whether one more child may be fed. Those asked to go cost upload
 // until they are gone; a few of them may overlap with their successors.
 func (f *Forest) room() bool {
-	return f.children-min(f.going, f.overlap()) < f.cfg.Slots
+	return f.children-min(f.going, f.overlap())-f.lost() < f.cfg.Slots
+}
+
+// lost is how many children acknowledge nothing. They are fed on for a while, in
+// case, but their slots are free: who dies says nothing, and holds no room.
+func (f *Forest) lost() int {
+	if f.quiet == 0 {
+		return 0
+	}
+	n := 0
+	for _, b := range f.branches {
+		for _, c := range b.children {
+			if c.evict.IsZero() && f.isQuiet(c.id) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (f *Forest) isQuiet(id membership.NodeID) bool {
+	if f.quiet == 0 {
+		return false
+	}
+	p := f.peers[id]
+	return p != nil && p.quiet
+}
+
+// Quiet says that a peer acknowledges nothing, or does so again. One whose place was
+// taken meanwhile must find another.
+func (f *Forest) Quiet(now time.Time, id membership.NodeID, on bool) {
+	p := f.peers[id]
+	if p == nil || p.quiet == on {
+		return
+	}
+	if p.quiet = on; on {
+		f.quiet++
+		return
+	}
+	f.quiet--
+	for _, b := range f.branches {
+		if i := b.child(id); i >= 0 && b.children[i].evict.IsZero() && f.children-f.going-f.lost() > f.cfg.Slots {
+			f.dismiss(now, b, &b.children[i], Full)
+		}
+	}
 }
 
 // overlap is how many children may be fed beyond the slots while they go.

@@ -68,6 +68,7 @@ type Forest struct {
 	arrivals [arrivalSpan]arrival
 	heard    time.Time // when a shard last came on any stripe, or a parent accepted
 	children int       // of all stripes
+	quiet    int       // peers that are
 	going    int       // those of them that were asked to go
 	born     time.Time
 	tidyAt   time.Time
@@ -92,7 +93,8 @@ type Forest struct {
 
 type peer struct {
 	rtt, rttVar time.Duration
-	live        int // stripes that it gets, as it said last
+	live        int  // stripes that it gets, as it said last
+	quiet       bool // it acknowledges nothing: it is dead, or cut off
 }
 
 // branch is our place in one stripe's tree.
@@ -179,6 +181,7 @@ func (f *Forest) Up(now time.Time, id membership.NodeID) {
 		return
 	}
 	f.peers[id] = &peer{}
+	f.awake(now)
 	for _, b := range f.branches {
 		if b.search != nil {
 			f.connected(now, b, id)
@@ -191,6 +194,9 @@ func (f *Forest) Up(now time.Time, id membership.NodeID) {
 
 // Down says that a peer is gone, or could not be reached.
 func (f *Forest) Down(now time.Time, id membership.NodeID) {
+	if p := f.peers[id]; p != nil && p.quiet {
+		f.quiet--
+	}
 	delete(f.peers, id)
 	for _, b := range f.branches {
 		f.removeChild(b, id)
@@ -233,6 +239,7 @@ func (f *Forest) Feeds(id membership.NodeID, s int) bool {
 // The source reports what it publishes in the same way.
 func (f *Forest) Got(now time.Time, from membership.NodeID, s int, number uint64) {
 	b := f.branches[s]
+	f.awake(now)
 	f.heard = now
 	b.hold(number)
 	if !b.got || number > b.last {
@@ -292,6 +299,17 @@ func (f *Forest) leaveEnded(now time.Time, b *branch) {
 // Starved reports whether nothing has come on any stripe for long.
 func (f *Forest) Starved(now time.Time) bool {
 	return !now.Before(f.stillAt())
+}
+
+// awake ends the rests between searches when somebody is reached, or something
+// comes, after a time in which nothing came at all: what they found out is past.
+func (f *Forest) awake(now time.Time) {
+	if f.cfg.Source || f.heard.IsZero() || !f.Starved(now) {
+		return
+	}
+	for _, b := range f.branches {
+		b.rest, b.calm = 0, earlier(b.calm, now)
+	}
 }
 
 // stillAt is when nothing will have come on any stripe for long.

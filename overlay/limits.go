@@ -32,6 +32,10 @@ const (
 	// them while those who were displaced find another parent.
 	overlapPart = 8
 
+	// spareSlots is the part of the slots, one in so many, that must be free for a
+	// stripe to become a home stripe because somebody asks for it.
+	spareSlots = 8
+
 	// reservePart is the part of a source's slots, one in so many, that newcomers
 	// do not get.
 	reservePart = 8
@@ -64,6 +68,10 @@ const (
 	answerWait = 250 * time.Millisecond
 	// urgentWait is how long, beyond two round trips, when nothing is fed meanwhile.
 	urgentWait = 20 * time.Millisecond
+	// hopeWait is how long one who was not ready is waited for, when there is nobody
+	// else, maxHopes times in a round.
+	hopeWait = 150 * time.Millisecond
+	maxHopes = 4
 	// urgentDials is how many are then dialled at the same time.
 	urgentDials = 2
 	// dialWait is the same for one that must be dialled first.

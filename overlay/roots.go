@@ -160,7 +160,7 @@ func (f *Forest) rootFirst(b *branch) (membership.NodeID, bool) {
 func (f *Forest) roots(b *branch) int {
 	n := 0
 	for _, c := range b.children {
-		if c.interior && c.evict.IsZero() {
+		if c.interior && c.evict.IsZero() && !f.isQuiet(c.id) {
 			n++
 		}
 	}

@@ -24,6 +24,7 @@ type search struct {
 	queue     []membership.NodeID // named by refusals: asked first
 	asked     []request
 	redirects int
+	hopes     int // times that one was waited for who was not ready
 	next      time.Time
 	wait      time.Time // until then those asked may answer before the source is
 }
@@ -176,17 +177,23 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 	if k := &b.backup; s.urgent() && k.agree && f.peers[k.id] != nil && s.find(k.id) == nil && k.id != b.parent {
 		return k.id, true
 	}
-	var sure, doubted []*membership.Entry
+	var sure, spare, doubted []*membership.Entry
 	for _, e := range f.book.All() {
 		c, ok := f.eligible(now, b, e, s.stage == stageAnyone)
 		if !ok || s.find(e.Node) != nil || s.tidy && !s.better(b, c) {
 			continue
 		}
-		if e.Doubted {
+		switch {
+		case e.Doubted:
 			doubted = append(doubted, e)
-		} else {
+		case c.Home(b.stripe):
 			sure = append(sure, e)
+		default:
+			spare = append(spare, e)
 		}
+	}
+	if len(sure) == 0 && len(spare) > 0 {
+		return f.firstOf(spare, b), true
 	}
 	if len(sure) == 0 {
 		sure = doubted
@@ -202,6 +209,18 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 		return membership.NodeID{}, false
 	}
 	return best.Node, true
+}
+
+// firstOf is the first of those without the stripe as a home stripe, in an order that
+// all who ask share, so that few take it for our sake and not many.
+func (f *Forest) firstOf(spare []*membership.Entry, b *branch) membership.NodeID {
+	best := spare[0].Node
+	for _, e := range spare[1:] {
+		if rank(e.Node, b.stripe) < rank(best, b.stripe) {
+			best = e.Node
+		}
+	}
+	return best
 }
 
 // draw takes Choice of the candidates by chance, most of them from those that are
@@ -248,7 +267,7 @@ func (f *Forest) fits(now time.Time, b *branch, id membership.NodeID) bool {
 func (f *Forest) eligible(now time.Time, b *branch, e *membership.Entry, anyone bool) (membership.Carried, bool) {
 	c, ok := e.Carries(f.cfg.Info.Stream)
 	switch {
-	case !ok, !c.Home(b.stripe), c.Depth >= MaxDepth, c.Epoch != f.cfg.Info.Epoch,
+	case !ok, !c.Home(b.stripe) && (!anyone || c.Free == 0), c.Depth >= MaxDepth, c.Epoch != f.cfg.Info.Epoch,
 		e.Node == membership.NodeID(f.cfg.Info.Root), // asked by rootFirst, or as a last resort
 		e.Node == b.parent,
 		b.shunned(e.Node, now),
@@ -429,6 +448,13 @@ func (f *Forest) refused(now time.Time, b *branch, from membership.NodeID, m *Re
 	}
 	b.search.answered(now, from)
 	f.learn(now, b, m.Alternatives)
+	if s := b.search; m.Reason == NotReady && s.stage == stageAnyone && s.hopes < maxHopes {
+		// It looks for a parent itself, maybe because we asked.
+		s.hopes++
+		s.asked = slices.DeleteFunc(s.asked, func(r request) bool { return r.id == from })
+		s.queue = slices.Insert(s.queue, 0, from)
+		s.next = now.Add(hopeWait)
+	}
 }
 
 // learn puts the parents that another named at the head of the search.

@@ -37,8 +37,9 @@ func (f *Forest) Wants(s int) bool {
 // Home reports whether stripe s is a home stripe or still has children.
 func (f *Forest) Home(s int) bool { return f.branches[s].home || len(f.branches[s].children) > 0 }
 
-// Children is the number of children of all stripes, without those asked to go.
-func (f *Forest) Children() int { return f.children - f.going }
+// Children is the number of children of all stripes, without those asked to go or
+// out of reach.
+func (f *Forest) Children() int { return f.children - f.going - f.lost() }
 
 // Fed is the number of children of all stripes that are fed, those asked to go
 // among them.
@@ -89,7 +90,7 @@ func (f *Forest) Advert() membership.Carried {
 	if f.leaving {
 		return c
 	}
-	c.Free = max(0, f.cfg.Slots-f.children)
+	c.Free = max(0, f.cfg.Slots-f.children+f.lost())
 	for _, b := range f.branches {
 		if b.home {
 			c.Homes |= 1 << b.stripe

@@ -130,6 +130,10 @@ func (c *Core) Handle(now time.Time, in Input) []Output {
 	case Capacity:
 		c.cfg.Upload = in.Upload
 		c.share(now)
+	case Quiet:
+		for _, s := range c.streams {
+			s.forest.Quiet(now, in.Peer, in.On)
+		}
 	case Announce:
 		c.takeInfo(now, in.Info, true)
 	case Publish:

@@ -64,6 +64,13 @@ type Measured struct {
 	RTT, RTTVar time.Duration
 }
 
+// Quiet: a connected peer acknowledges nothing for a while, or does so again. Its
+// place may go to others meanwhile.
+type Quiet struct {
+	Peer membership.NodeID
+	On   bool
+}
+
 // Capacity: there is another figure for the room for children.
 type Capacity struct{ Upload float64 } // bits a second
 
@@ -90,6 +97,7 @@ func (Learned) input()  {}
 func (Rumour) input()   {}
 func (Measured) input() {}
 func (Capacity) input() {}
+func (Quiet) input()    {}
 func (Announce) input() {}
 func (Publish) input()  {}
 func (Leave) input()    {}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,7 +72,8 @@ type Host struct {
 	isUp         bool          // a peer was up once
 	mediaDropped uint64        // outputs that nobody read from Media in time
 	isLeft       bool
-	upload       float64 // as the Core knows it
+	quiet        []membership.NodeID // peers that were when last measured
+	upload       float64             // as the Core knows it
 }
 
 // Start binds the port and runs the participant until Leave, Kill or Close.
@@ -370,6 +372,16 @@ func (h *Host) measure() {
 	for _, p := range h.net.Peers() {
 		h.handle(relay.Measured{Peer: p.ID, RTT: p.RTT, RTTVar: p.RTTVar})
 	}
+	quiet := h.net.Quiet(time.Now())
+	for _, id := range h.quiet {
+		if !slices.Contains(quiet, id) {
+			h.handle(relay.Quiet{Peer: id})
+		}
+	}
+	for _, id := range quiet {
+		h.handle(relay.Quiet{Peer: id, On: true})
+	}
+	h.quiet = quiet
 }
 
 // handle gives the Core an input, and then those that carrying out its outputs

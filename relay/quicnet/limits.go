@@ -7,6 +7,9 @@ import (
 )
 
 // Every bound of the transport, with what happens at it.
+// quietAfter is for how long a peer may acknowledge nothing before it is quiet.
+const quietAfter = time.Second
+
 const (
 	// MaxMessage is the longest control message, in bytes. Sending a longer one
 	// is a bug; receiving one hangs up on the peer.

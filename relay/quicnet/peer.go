@@ -57,6 +57,7 @@ type peer struct {
 	code      quic.ApplicationErrorCode
 	reason    string
 	feeding   bool // lanes have senders
+	hearing   hearing
 	gossiping bool // packets has a sender
 	past      traffic
 	lanePlan

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -195,6 +196,7 @@ func sharingPool(seed uint64, layout stripe.Layout) (w *World, viewers []*Node) 
 type tally struct {
 	count, total int
 	clump        float64
+	left         int // out, because a stripe had no live parent: that is not what is computed
 }
 
 // undecodable counts blocks of which less than k shards came to some nodes within
@@ -203,27 +205,36 @@ func (w *World) undecodable(blocks int, of ...*Node) (t tally) {
 	var squares float64
 	count := 0
 	for from := w.Now(); count < blocks; {
+		steady := slices.DeleteFunc(slices.Clone(of), func(n *Node) bool { return !n.whole() })
 		w.Run(2 * time.Second)
+		steady = slices.DeleteFunc(steady, func(n *Node) bool { return !n.whole() })
 		to := w.Now() - time.Second/2
 		for _, m := range w.madeIn(from, to) {
 			lost := 0
-			for _, n := range of {
+			for _, n := range steady {
 				if !n.decodes(m) {
 					lost++
 				}
 			}
 			count++
 			t.count, squares = t.count+lost, squares+float64(lost*lost)
+			t.total, t.left = t.total+len(steady), t.left+len(of)-len(steady)
 		}
 		from = to
 	}
-	t.total = count * len(of)
 	mean := float64(t.count) / float64(count)
-	if p := float64(t.count) / float64(t.total); p > 0 && p < 1 {
-		t.clump = (squares/float64(count) - mean*mean) / (float64(len(of)) * p * (1 - p))
+	wide := float64(t.total) / float64(count)
+	if p := mean / wide; p > 0 && p < 1 {
+		t.clump = (squares/float64(count) - mean*mean) / (wide * p * (1 - p))
 	}
 	t.clump = max(1, t.clump)
 	return t
+}
+
+// whole reports whether a node has a live parent in every stripe.
+func (n *Node) whole() bool {
+	st := n.Status().Streams
+	return len(st) > 0 && st[0].Live == n.w.Layout.N()
 }
 
 func (t tally) String() string { return fmt.Sprintf("%d/%d", t.count, t.total) }
@@ -269,11 +280,14 @@ func TestArithmetic(t *testing.T) {
 
 			fmt.Fprintf(out, "%d+%d\t%.1f %%\t%.1e\t%v\t%.1e\t%.1e\t%v\t%.1f\n", layout.K, layout.M, 100*p,
 				chance, plain, once, deep, again, again.clump)
+			if 4*(plain.left+again.left) > plain.total+again.total {
+				t.Errorf("%v, p = %g: %d and %d of what was to be seen was not steady", layout, p, plain.left, again.left)
+			}
 			if !plain.agrees(chance) {
 				t.Errorf("%v, p = %g: computed %.2e, seen %v", layout, p, chance, plain)
 			}
 			if below := deep < 1.1*once; below && !again.agrees(once) {
-				t.Errorf("%v, p = %g, made again: computed %.2e, seen %v", layout, p, once, again)
+				t.Errorf("%v, p = %g, made again: computed %.2e, seen %v; of %d viewers and blocks a stripe was not fed", layout, p, once, again, again.left)
 			}
 		}
 		after, still := w.shape(viewer)

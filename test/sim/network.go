@@ -29,7 +29,8 @@ type conn struct {
 	told  [2]time.Duration // the round-trip time that ends[i] was told
 	ways  [2]lane          // from ends[i]
 	used  time.Duration
-	check bool // a doIdle is scheduled
+	quiet [2]bool // as ends[i] was told of the other
+	check bool    // a doIdle is scheduled
 }
 
 func (c *conn) side(n *Node) int {

@@ -167,12 +167,33 @@ func (n *Node) join() {
 
 // measure tells the core round-trip times that have changed.
 func (n *Node) measure() {
-	n.w.after(2*time.Second, n, act{kind: doMeasure})
-	if n.w.net.calm || n.paused {
+	n.w.after(measureEvery, n, act{kind: doMeasure})
+	if n.paused {
+		return
+	}
+	for i := 0; i < len(n.conns); i++ {
+		n.tellQuiet(n.conns[i])
+	}
+	if n.w.net.calm {
 		return
 	}
 	for i := 0; i < len(n.conns); i++ {
 		n.tellRTT(n.conns[i])
+	}
+}
+
+// measureEvery and quietAfter are relay/host's and relay/quicnet's.
+const (
+	measureEvery = 500 * time.Millisecond
+	quietAfter   = time.Second
+)
+
+// tellQuiet tells the core that a peer acknowledges nothing, or does so again.
+func (n *Node) tellQuiet(c *conn) {
+	i := c.side(n)
+	if on := n.w.t-n.w.heard(c, i) >= quietAfter; c.open[i] && on != c.quiet[i] {
+		c.quiet[i] = on
+		n.handle(relay.Quiet{Peer: c.ends[1-i].id, On: on})
 	}
 }
 

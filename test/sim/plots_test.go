@@ -29,10 +29,10 @@ func TestPlots(t *testing.T) {
 // survivorsChart: who sees everything, and who decodes before anything is repaired,
 // after a part of all participants was killed at one instant.
 func survivorsChart(t *testing.T) plot.Chart {
-	lossless := plot.Series{Name: "lossless, repaired"}
-	again := plot.Series{Name: "decode at once: made again"}
+	lossless := plot.Series{Name: "lossless (repaired)"}
+	again := plot.Series{Name: "at once, made again"}
 	forest := plot.Series{Name: "the same, computed", Dashed: true}
-	plain := plot.Series{Name: "decode at once: volunteers"}
+	plain := plot.Series{Name: "at once, volunteers"}
 	hop4 := plot.Series{Name: "4 hops, computed", Dashed: true}
 	n, m := stripe.DefaultLayout.N(), stripe.DefaultLayout.M
 	const pools = 2
@@ -58,7 +58,7 @@ func survivorsChart(t *testing.T) plot.Chart {
 		t.Logf("%2.0f %% killed: %+v %+v %+v", percent, last(lossless), last(again), last(plain))
 	}
 	return plot.Chart{
-		Title:  "Survivors of a mass kill (16+4)",
+		Title:  "Survivors of a mass kill (16+4): lossless, or decoding at once, before repair",
 		Note:   "24 relays, 100 viewers, delay 2 s, 10 s. go test ./test/sim -run Plots -plots ../../docs",
 		X:      plot.Axis{Label: "participants killed at one instant", Ticks: []float64{0, 10, 20, 30, 40, 50, 60}, Unit: " %"},
 		Y:      plot.Axis{Label: "survivors", Ticks: []float64{0, 20, 40, 60, 80, 100}, Unit: " %"},

@@ -89,8 +89,8 @@ func (w *World) some(of []*Node, share float64) []*Node {
 	return of[:int(share*float64(len(of))+0.5)]
 }
 
-// runThird: whoever feeds others is a relay. The relays have half as much again as
-// all need, so that the survivors have enough.
+// runThird: whoever feeds others is a relay. They have slots for half as much again
+// as all need, so that those who survive have enough.
 func runThird(_ *testing.T, seed uint64) figures {
 	cfg := profile(seed)
 	w := New(cfg)
@@ -116,14 +116,21 @@ func runThird(_ *testing.T, seed uint64) figures {
 	f.want(soon.Worst <= 0.01, "BL of %s is %.3f in the next 5 s", soon.Who.Name, soon.Worst)
 	f.want(later.Skipped == 0, "%d blocks skipped later", later.Skipped)
 	f.want(len(f.ttr) > 0 && f.never == 0 && Quantile(f.ttr, 1) <= 3*time.Second, "TTR ≤ %v, %d never", ms(Quantile(f.ttr, 1)), f.never)
-	f.why(w)
+	f.why(w, at)
 	return f
 }
 
-// why tells of the first block that was skipped, if a target was missed.
-func (f *figures) why(w *World) {
-	if s := w.Sum(0); len(f.broke) > 0 && len(s.Fates) > 0 {
-		f.broke = append(f.broke, fmt.Sprintf("for example %v; by cause %v", &s.Fates[0], s.Causes))
+// why tells of the first block that was skipped since a time, if a target was missed.
+func (f *figures) why(w *World, since time.Duration) {
+	if len(f.broke) == 0 {
+		return
+	}
+	s := w.Sum(0)
+	for i := range s.Fates {
+		if s.Fates[i].At >= since {
+			f.broke = append(f.broke, "for example "+s.Fates[i].String())
+			return
+		}
 	}
 }
 
@@ -149,7 +156,7 @@ func runHalf(_ *testing.T, seed uint64) figures {
 	f.other = fmt.Sprintf("%d of %d survivors lossless", m.Lossless, m.Viewers)
 	f.want(m.Viewers >= 30, "only %d viewers survived: no test", m.Viewers)
 	f.want(share >= 0.996, "%.1f %% of %d survivors lossless", 100*share, m.Viewers)
-	f.why(w)
+	f.why(w, at)
 	return f
 }
 
@@ -161,10 +168,14 @@ func runChurn(_ *testing.T, seed uint64) figures {
 	relays(w, 16, 16*mbit, 28*mbit)
 	sharers(w, "viewer", 20, 2, 1.5*w.Rate, 4*time.Second)
 	w.Run(settled)
-	deaths, peers, known, pool := 0, 0, 0, 0
+	deaths, peers, known, pool, held := 0, 0, 0, 0, 0
+	end := w.Now() + *churnTime
 	var mortal func(n *Node)
 	mortal = func(n *Node) {
 		w.After(time.Duration(w.rnd.ExpFloat64()*float64(time.Minute)), func() {
+			if w.Now() >= end {
+				return
+			}
 			if deaths++; deaths%2 == 0 {
 				w.Leave(n)
 			} else {
@@ -185,17 +196,21 @@ func runChurn(_ *testing.T, seed uint64) figures {
 		}
 	}
 	var skipped, due, worst float64
-	for end := w.Now() + *churnTime; w.Now() < end; {
+	for w.Now() < end {
 		w.Run(10 * time.Second)
 		pool = 0
 		for _, n := range w.nodes {
 			if n.alive {
 				st := n.Status()
 				peers, known, pool = max(peers, st.Peers), max(known, st.Known), pool+1
+				for _, s := range st.Streams {
+					held = max(held, s.Window)
+				}
 			}
 		}
 		w.forget(30 * time.Second)
 	}
+	w.Run(5 * time.Second)      // the last ones begin to play
 	for _, n := range w.nodes { // the dead as well, until they died
 		if p := n.player; p != nil {
 			s, d := p.tally(settled)
@@ -205,11 +220,11 @@ func runChurn(_ *testing.T, seed uint64) figures {
 	}
 	f := missed(w, settled)
 	f.bl, f.skipped, f.due = worst, uint64(skipped), uint64(due)
-	f.other = fmt.Sprintf("%v, %d died; of %d participants one was connected to ≤ %d and knew ≤ %d", *churnTime, deaths, pool, peers, known)
+	f.other = fmt.Sprintf("%v, %d died; of %d participants one was connected to ≤ %d and knew ≤ %d, held ≤ %d kB", *churnTime, deaths, pool, peers, known, held/1000)
 	f.want(worst <= 1e-5, "BL %.2g: %.0f of %.0f blocks skipped", worst, skipped, due)
 	f.want(f.still == 0, "a picture stood still for %v", f.still)
 	f.want(peers <= 2*pool && known <= 3*pool, "connected to %d, knew %d", peers, known)
-	f.why(w)
+	f.why(w, settled)
 	return f
 }
 

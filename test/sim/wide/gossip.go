@@ -65,7 +65,9 @@ func (w *World) gossipRound() {
 		n.spreadRaw = n.advertRaw
 		g.log = append(g.log, news{w.t, n.index, n.advertRaw})
 		digits := (bits.Len(uint(g.members))*3 + 9) / 10 // of the number of members
-		g.owed += float64(gossipMult * digits)
+		// A member's newer record takes the place of its older one in the queue.
+		each := float64(gossipMult * digits)
+		g.owed = min(g.owed+each, each*float64(g.members))
 	}
 	sent := min(g.owed, gossipRoom)
 	g.owed -= sent

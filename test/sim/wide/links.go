@@ -20,8 +20,9 @@ const (
 
 // link is a connection, as one of its ends keeps it.
 type link struct {
-	peer int32
-	used time.Duration
+	peer   int32
+	used   time.Duration
+	needed bool // by its forest, as it was last asked
 }
 
 func (n *node) find(peer int32) (int, bool) {
@@ -95,7 +96,7 @@ func (w *World) dialled(n, to *node) {
 	n.dialling = slices.Delete(n.dialling, i, i+1)
 	for _, end := range [2][2]*node{{n, to}, {to, n}} {
 		at, _ := end[0].find(end[1].index)
-		end[0].links = slices.Insert(end[0].links, at, link{end[1].index, w.t})
+		end[0].links = slices.Insert(end[0].links, at, link{peer: end[1].index, used: w.t})
 	}
 	n.up(to)
 	to.up(n)
@@ -177,10 +178,10 @@ func (n *node) housekeeping() {
 	for i := len(n.links) - 1; i >= 0; i-- {
 		l := n.links[i]
 		p := w.nodes[l.peer]
-		if !p.alive || w.t-l.used < unusedTimeout || n.needs(p) || p.needs(n) {
+		if !p.alive || w.t-l.used < unusedTimeout || l.needed {
 			continue
 		}
-		if j, ok := p.find(n.index); ok && w.t-p.links[j].used < unusedTimeout {
+		if j, ok := p.find(n.index); ok && (p.links[j].needed || w.t-p.links[j].used < unusedTimeout) {
 			continue
 		}
 		w.unlink(n, p)
@@ -188,9 +189,24 @@ func (n *node) housekeeping() {
 	}
 }
 
-func (n *node) needs(p *node) bool { return n.forest != nil && n.forest.Uses(p.id) }
+// mark asks the forest which connections it needs.
+func (n *node) mark() {
+	if n.forest == nil {
+		return
+	}
+	clear(n.w.used)
+	n.forest.Using(n.w.used)
+	for i := range n.links {
+		n.links[i].needed = n.w.used[n.w.nodes[n.links[i].peer].id]
+	}
+}
 
 func (w *World) houseKeeping() {
+	for _, n := range w.nodes {
+		if n.alive {
+			n.mark()
+		}
+	}
 	for _, n := range w.nodes {
 		if n.alive {
 			n.housekeeping()

@@ -310,9 +310,10 @@ func (n *node) advertise() {
 		w.spread(n)
 	}
 	hello := &overlay.Hello{Record: n.advertRaw}
+	n.mark()
 	for _, l := range n.links {
-		if p := w.nodes[l.peer]; !n.member || n.needs(p) {
-			w.say(n, p, hello)
+		if !n.member || l.needed {
+			w.say(n, w.nodes[l.peer], hello)
 		}
 	}
 }

@@ -39,7 +39,7 @@ type Config struct {
 func DefaultConfig(seed uint64, n int) Config {
 	return Config{
 		Seed: seed, N: n, Layout: stripe.DefaultLayout, Rate: 5e6, BlockTime: 100 * time.Millisecond,
-		Join: 10 * time.Second, Share: 1, Slots: stripe.DefaultLayout.N(), Roots: 2, Members: min(n, 500),
+		Join: 10 * time.Second, Share: 1, Slots: stripe.DefaultLayout.N(), Roots: 2, Members: min(n, 2000),
 		Near: 5 * time.Millisecond, Far: 50 * time.Millisecond, Delay: 1500 * time.Millisecond,
 	}
 }
@@ -72,8 +72,9 @@ type World struct {
 	sourceAt        time.Duration
 	killed          time.Duration // when the mass kill was; 0 before
 	repairs         []repair
-	peak            int // the most children the source ever fed
-	refused         int // dials that found no room
+	used            map[membership.NodeID]bool // of one node, while it is looked at
+	peak            int                        // the most children the source ever fed
+	refused         int                        // dials that found no room
 	kinds           [16]int
 	refusals, drops [8]int // by reason
 	standby         int    // Subscribes that ask for a promise only
@@ -99,7 +100,7 @@ func newCrowd(cfg Config, first int) *World {
 
 func newWorld(cfg Config) *World {
 	w := &World{
-		Config: cfg, byID: make(map[membership.NodeID]int32, cfg.N+1), records: map[string]membership.Record{},
+		Config: cfg, byID: make(map[membership.NodeID]int32, cfg.N+1), records: map[string]membership.Record{}, used: map[membership.NodeID]bool{},
 		rnd: rand.New(rand.NewPCG(cfg.Seed, 0x31de)), trace: fnvBasis,
 	}
 	w.salt = w.rnd.Uint64()
