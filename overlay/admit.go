@@ -160,9 +160,11 @@ func (f *Forest) Quiet(now time.Time, id membership.NodeID, on bool) {
 	}
 	if p.quiet = on; on {
 		f.quiet++
+		f.takeForDead(id)
 		return
 	}
 	f.quiet--
+	f.speaks(p, id)
 	for _, b := range f.branches {
 		if i := b.child(id); i >= 0 && b.children[i].evict.IsZero() && f.children-f.going-f.lost() > f.cfg.Slots {
 			f.dismiss(now, b, &b.children[i], Full)

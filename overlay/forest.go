@@ -95,6 +95,7 @@ type peer struct {
 	rtt, rttVar time.Duration
 	live        int  // stripes that it gets, as it said last
 	quiet       bool // it acknowledges nothing: it is dead, or cut off
+	mute        bool // it is connected, and silent in all that it should say: doubted
 }
 
 // branch is our place in one stripe's tree.
@@ -123,6 +124,7 @@ type branch struct {
 	seen  seen
 	begun time.Time // when a parent last accepted us as a newcomer
 	since time.Time // when a parent last accepted us
+	goBy  time.Time // when the parent, who asked us to go, has stopped feeding us
 	tardy int       // blocks that came too late, of late
 	heard time.Time // when a shard last came, or the parent accepted
 	late  time.Time // since when another stripe is ahead; zero if none is
@@ -249,6 +251,9 @@ func (f *Forest) Got(now time.Time, from membership.NodeID, s int, number uint64
 	// The shards of one who was only asked may overtake its Accept, and those of the
 	// former parent come late: neither says anything of the parent.
 	speaks := f.cfg.Source || from == b.parent
+	if p := f.peers[from]; p != nil {
+		f.speaks(p, from)
+	}
 	if speaks {
 		b.heard, b.rest = now, 0
 		b.warned, b.repairing = time.Time{}, time.Time{}
@@ -385,6 +390,7 @@ func (f *Forest) Step(now time.Time) {
 		f.keepHouse(now)
 	}
 	for _, b := range f.branches {
+		f.letGo(now, b)
 		if at, ok := f.warnAt(b); ok && !now.Before(at) {
 			f.warn(now, b)
 		}
@@ -401,6 +407,22 @@ func (f *Forest) Step(now time.Time) {
 			f.advance(now, b)
 		}
 	}
+}
+
+// letGo forgets a parent that asked us to go and feeds us no more: it may be asked
+// again like any other.
+func (f *Forest) letGo(now time.Time, b *branch) {
+	if b.goBy.IsZero() || now.Before(b.goBy) {
+		return
+	}
+	b.goBy = time.Time{}
+	if b.parent.IsZero() || f.ended {
+		return
+	}
+	path := b.path
+	f.leaveParent(b)
+	b.path = path // for the children, until another is found
+	f.seek(now, b, false)
 }
 
 // keepHouse does what needs no haste.
@@ -463,6 +485,34 @@ func (f *Forest) suspect(now time.Time, b *branch) {
 	}
 	if !b.search.probe {
 		b.shun(b.parent, now)
+		f.doubt(now, b.parent)
+	}
+}
+
+// doubt takes a parent for dead that is silent in every stripe that it should feed
+// us: its connection tells that only much later, and its home stripes may need
+// somebody else at once.
+func (f *Forest) doubt(now time.Time, id membership.NodeID) {
+	for _, b := range f.branches {
+		if b.parent == id && !f.silent(now, b) {
+			return
+		}
+	}
+	f.takeForDead(id)
+}
+
+func (f *Forest) takeForDead(id membership.NodeID) {
+	if p := f.peers[id]; p != nil && !p.mute && !f.isRoot(id) {
+		p.mute = true
+		f.book.Doubt(id)
+	}
+}
+
+// speaks ends that.
+func (f *Forest) speaks(p *peer, id membership.NodeID) {
+	if p.mute {
+		p.mute = false
+		f.book.Confirm(id)
 	}
 }
 
@@ -516,6 +566,9 @@ func (f *Forest) Deadline() (at time.Time, ok bool) {
 		}
 		if t, warns := f.warnAt(b); warns {
 			sooner(t)
+		}
+		if !b.goBy.IsZero() {
+			sooner(b.goBy)
 		}
 		if !b.wanted || f.ended {
 			continue

@@ -145,6 +145,9 @@ func (f *Forest) takeNeeded(now time.Time, have int) int {
 	if b == nil && have < f.most() && f.rnd.IntN(f.relays) < 2 {
 		b = f.lonely()
 	}
+	if b == nil && have < f.most() && f.rnd.IntN(f.relays) < 4 {
+		b = f.scant()
+	}
 	if b == nil && have < f.most() && f.rnd.IntN(4) == 0 {
 		b = f.unmade(now)
 	}
@@ -168,11 +171,28 @@ func (f *Forest) takeNeeded(now time.Time, have int) int {
 // stuck is a stripe that the source feeds to somebody, but for long nobody to us.
 func (f *Forest) stuck(now time.Time) *branch {
 	for _, b := range f.branches {
-		if b.wanted && !b.home && b.quota > 0 && b.parent.IsZero() && now.Sub(later(b.heard, f.born)) >= youth {
+		if b.wanted && !b.home && b.quota > 0 && (b.parent.IsZero() || f.silent(now, b)) &&
+			now.Sub(later(b.heard, f.born)) >= stuckAfter {
 			return b
 		}
 	}
 	return nil
+}
+
+// scant is a stripe of which no slot is known to be free, while we have some that
+// nobody needs where they are.
+func (f *Forest) scant() *branch {
+	if f.short || f.cfg.Slots-f.children < max(4, f.cfg.Slots/spareSlots) {
+		return nil
+	}
+	var best *branch
+	for _, b := range f.branches {
+		if !b.home && len(b.children) == 0 && b.quota > 0 && f.cover[b.stripe].free == 0 &&
+			(best == nil || rank(f.cfg.Self, b.stripe) < rank(f.cfg.Self, best.stripe)) {
+			best = b
+		}
+	}
+	return best
 }
 
 // unmade is a stripe that the source feeds to nobody and of which no slot is free,

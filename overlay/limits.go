@@ -114,6 +114,9 @@ const (
 	// knows others.
 	youth      = 2 * time.Second
 	youngHomes = 3
+	// stuckAfter is how long nothing may come on a stripe before who has free slots
+	// takes it as a home stripe, to get in before a leaf.
+	stuckAfter = 700 * time.Millisecond
 	// rootTrust is how long a source short of uplink believes in a relay that it
 	// feeds, whatever others say of it.
 	rootTrust = 5 * time.Second

@@ -97,6 +97,11 @@ func (f *Forest) seek(now time.Time, b *branch, replace bool) {
 // advance asks the next candidate when it is time.
 func (f *Forest) advance(now time.Time, b *branch) {
 	s := b.search
+	for _, r := range s.asked {
+		if r.sent && !r.answered && now.Sub(r.at) >= 3*answerWait {
+			f.takeForDead(r.id)
+		}
+	}
 	for !now.Before(s.next) {
 		if id, ok := f.pick(now, b); ok {
 			f.ask(now, b, id)
@@ -392,6 +397,7 @@ func (f *Forest) begins(now time.Time, b *branch) bool {
 // accepted takes a new parent, and leaves the old one only now.
 func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path []membership.ShortID) {
 	if b.parent == from {
+		b.goBy = time.Time{}
 		f.rerouted(now, b, from, path)
 		return
 	}
@@ -412,7 +418,7 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 	}
 	holes := b.search.silent && b.got && b.seen.missing() <= b.last
 	b.parent, b.search = from, nil
-	b.since, b.tardy, b.spread = now, 0, f.spread(from)
+	b.since, b.tardy, b.spread, b.goBy = now, 0, f.spread(from), time.Time{}
 	b.heard, f.heard, b.rest = now, now, 0
 	if holes {
 		// It was asked for what is newer; now also for what the old one owed us.
@@ -480,6 +486,10 @@ func (f *Forest) dropped(now time.Time, b *branch, from membership.NodeID, m *Dr
 		return
 	}
 	b.shun(from, now)
+	b.goBy = now.Add(shedTime)
+	if f.short && f.isRoot(from) {
+		b.goBy = now
+	}
 	f.seek(now, b, true)
 	if b.search != nil {
 		b.search.hasty = b.search.hasty || m.Reason == Leaving || f.short && f.isRoot(from)
