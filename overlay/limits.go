@@ -72,6 +72,8 @@ const (
 	// else, maxHopes times in a round.
 	hopeWait = 150 * time.Millisecond
 	maxHopes = 4
+	// urgentAsks is how many connected ones are then asked at the same time.
+	urgentAsks = 2
 	// urgentDials is how many are then dialled at the same time.
 	urgentDials = 2
 	// dialWait is the same for one that must be dialled first.

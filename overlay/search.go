@@ -182,10 +182,11 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 	if k := &b.backup; s.urgent() && k.agree && f.peers[k.id] != nil && s.find(k.id) == nil && k.id != b.parent {
 		return k.id, true
 	}
+	has := s.urgent() && f.live(now) >= f.cfg.Info.Layout.K
 	var sure, spare, doubted []*membership.Entry
 	for _, e := range f.book.All() {
 		c, ok := f.eligible(now, b, e, s.stage == stageAnyone)
-		if !ok || s.find(e.Node) != nil || s.tidy && !s.better(b, c) {
+		if !ok || s.find(e.Node) != nil || s.tidy && !s.better(b, c) || s.stage == stageCandidates && f.hopeless(b, c, has) {
 			continue
 		}
 		switch {
@@ -214,6 +215,12 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 		return membership.NodeID{}, false
 	}
 	return best.Node, true
+}
+
+// hopeless reports whether somebody full will not let us in: we have k stripes, and
+// feed nobody. There is no time to ask in vain.
+func (f *Forest) hopeless(b *branch, c membership.Carried, hasK bool) bool {
+	return hasK && !b.home && c.Free == 0
 }
 
 // firstOf is the first of those without the stripe as a home stripe, in an order that
@@ -325,6 +332,9 @@ func (f *Forest) ask(now time.Time, b *branch, id membership.NodeID) {
 			s.next = now.Add(min(answerWait, 2*p.rtt+urgentWait))
 		}
 		s.wait = s.next
+		if s.urgent() && s.open() < urgentAsks {
+			s.next = now
+		}
 		f.connected(now, b, id)
 		return
 	}
