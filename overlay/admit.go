@@ -27,9 +27,14 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 	}
 	i := b.child(from)
 	if i < 0 {
+		f.bury(now)
 		if !f.room() {
 			of, c := f.victim(now, b, from, m)
+			hurry, id := f.going >= f.overlap(), c.id
 			f.dismiss(now, of, c, Full)
+			if hurry {
+				f.removeChild(of, id) // there is no uplink for one more that goes slowly
+			}
 		}
 		b.children = append(b.children, child{id: from, since: now})
 		f.children++
@@ -143,6 +148,24 @@ func (f *Forest) lost() int {
 	return n
 }
 
+// bury starves one that acknowledges nothing if its slot is needed: feeding both
+// would be more than the uplink carries.
+func (f *Forest) bury(now time.Time) {
+	if f.children-min(f.going, f.overlap()) < f.cfg.Slots || f.quiet == 0 {
+		return
+	}
+	for _, b := range f.branches {
+		for i := range b.children {
+			if c := &b.children[i]; c.evict.IsZero() && f.isQuiet(c.id) {
+				id := c.id
+				f.dismiss(now, b, c, Full)
+				f.removeChild(b, id)
+				return
+			}
+		}
+	}
+}
+
 func (f *Forest) isQuiet(id membership.NodeID) bool {
 	if f.quiet == 0 {
 		return false
@@ -179,22 +202,30 @@ func (f *Forest) overlap() int { return max(1, f.cfg.Slots/overlapPart) }
 // children first, then whom the book knows.
 func (f *Forest) alternatives(b *branch, asker membership.NodeID) [][]byte {
 	var near, far [][]byte
-	for _, e := range f.book.All() {
+	fit := func(e *membership.Entry) bool {
 		c, ok := e.Carries(f.cfg.Info.Stream)
-		if !ok || !c.Home(b.stripe) || c.Free == 0 || c.Depth >= MaxDepth || e.Doubted ||
-			e.Node == asker || e.Node == membership.NodeID(f.cfg.Info.Root) {
-			continue
-		}
-		if slices.ContainsFunc(b.children, func(c child) bool { return c.id == e.Node }) {
+		return ok && c.Home(b.stripe) && c.Free > 0 && c.Depth < MaxDepth && !e.Doubted &&
+			e.Node != asker && !f.isRoot(e.Node)
+	}
+	for _, c := range b.children {
+		if e, ok := f.book.Get(c.id); ok && c.interior && fit(e) {
 			near = append(near, e.Raw)
-		} else {
-			far = append(far, e.Raw)
 		}
 	}
 	f.rnd.Shuffle(len(near), func(i, j int) { near[i], near[j] = near[j], near[i] })
-	f.rnd.Shuffle(len(far), func(i, j int) { far[i], far[j] = far[j], far[i] })
-	all := append(near, far...)
-	return all[:min(len(all), MaxAlternatives)]
+	all := f.book.All()
+	if len(all) == 0 {
+		return near
+	}
+	at := f.rnd.IntN(len(all))
+	for i := 0; i < len(all) && len(near)+len(far) < MaxAlternatives; i++ {
+		e := all[(at+i)%len(all)]
+		if c, _ := e.Carries(f.cfg.Info.Stream); c.Depth > 0 && fit(e) && b.child(e.Node) < 0 {
+			far = append(far, e.Raw)
+		}
+	}
+	near = append(near, far...)
+	return near[:min(len(near), MaxAlternatives)]
 }
 
 // dismiss asks a child to find another parent and says when it is starved.

@@ -103,7 +103,7 @@ func (f *Forest) bestBackup(now time.Time, b *branch) (membership.NodeID, bool) 
 		if _, ok := f.eligible(now, b, e, false); !ok || e.Doubted || unfit(e.Node) {
 			continue
 		}
-		if score := f.score(e, true); best == nil || score < bestScore {
+		if score := f.score(e, false, true); best == nil || score < bestScore {
 			best, bestScore = e, score
 		}
 	}

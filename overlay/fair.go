@@ -43,7 +43,7 @@ func (f *Forest) tellLive(now time.Time) {
 // than k stripes, for who has less, or for who gives something if it gives
 // nothing. It is nil if there is none, or too many have been asked to go already.
 func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Subscribe) (of *branch, c *child) {
-	if f.going >= f.overlap() {
+	if f.going >= f.overlap() && !f.misses(b, m) {
 		return nil, nil
 	}
 	var best *child

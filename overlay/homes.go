@@ -103,22 +103,65 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 	if surplus == nil || per[surplus.stripe].relays < 2 {
 		return // every home stripe of ours has nobody but us, or one other
 	}
-	rare := f.scarcest(per)
-	move := rare != nil && have <= most && f.betterThere(per, surplus, rare, have)
-	if !move && (have <= most || per[surplus.stripe].free < len(surplus.children)) {
+	spared := per[surplus.stripe].free >= len(surplus.children) // others can take them
+	var rare *branch
+	if have <= most && f.relays < 2*len(f.branches) {
+		rare = f.poorThere(per, surplus, have)
+	} else if have <= most && spared {
+		rare = f.needier(per, surplus, have)
+	}
+	if rare == nil && (have <= most || !spared) {
 		return
 	}
 	f.dropHome = now.Add(2*time.Second + time.Duration(f.rnd.Int64N(int64(3*time.Second))))
 	if f.short {
 		f.dropHome = now // who has too many is in the way of others at the source
 	}
-	if move && f.rnd.IntN(2) == 0 {
-		return // another may move there at the same time: let chance decide
-	}
 	f.giveUpHome(now, surplus)
-	if move {
+	if rare != nil {
 		f.takeHome(now, rare)
 	}
+}
+
+// poorThere is, in a small pool, the stripe to move to: it has no slots left, and is
+// poorer even without us. Another may move there at the same time: chance decides.
+func (f *Forest) poorThere(per []cover, here *branch, homes int) *branch {
+	there := f.scarcest(per)
+	if there == nil || f.rnd.IntN(2) == 0 {
+		return nil
+	}
+	a, b := per[here.stripe], per[there.stripe]
+	if b.relays == 0 || b.free == 0 && a.slots >= b.slots+float64(f.cfg.Slots)/float64(homes)/2 {
+		return there
+	}
+	return nil
+}
+
+// needier is, in a big pool, a stripe in which our slots are worth more than in a home stripe of
+// ours, or nil. Others see the same at the same time: so chance decides, such that
+// about half of what a stripe has too much moves at a time, to each that has too
+// little according to how much that is.
+func (f *Forest) needier(per []cover, here *branch, homes int) *branch {
+	ours := float64(f.cfg.Slots) / float64(homes)
+	mean := ours / float64(len(per))
+	for _, c := range per {
+		mean += c.slots / float64(len(per))
+	}
+	have := per[here.stripe].slots + ours
+	if have < mean+ours/2 || f.rnd.Float64()*2*have >= have-mean {
+		return nil
+	}
+	return f.chance(func(b *branch) float64 {
+		c := per[b.stripe]
+		if b.home || len(b.children) > 0 || b.quota == 0 || float64(c.free) > c.slots/8 {
+			return 0
+		}
+		few := float64(f.relays) // slots: not even enough for all whom we know
+		if len(here.children) > f.cfg.Slots/8 && (c.free > 0 || c.slots > few) || c.free > 0 && c.slots > few*21/20 {
+			return 0
+		}
+		return max(0, mean-ours/2-c.slots)
+	})
 }
 
 // young reports whether we came so recently that others' records may be missing.
@@ -142,6 +185,13 @@ func (f *Forest) takeNeeded(now time.Time, have int) int {
 		return 0
 	}
 	b := f.stuck(now)
+	if b != nil && f.relays >= 2*len(f.branches) {
+		// In a big pool not all who are stuck should do the same.
+		need := (float64(f.relays) - f.cover[b.stripe].slots) / float64(f.cfg.Slots)
+		if f.rnd.Float64()*float64(f.relays) >= 2*max(1, need) {
+			b = nil
+		}
+	}
 	if b == nil && have < f.most() && f.rnd.IntN(f.relays) < 2 {
 		b = f.lonely()
 	}
@@ -195,6 +245,26 @@ func (f *Forest) scant() *branch {
 	return best
 }
 
+// rescue takes a stripe in which everybody refused us as a home stripe, for who
+// feeds others displaces a leaf, which it then feeds. Others are in the same plight:
+// chance lets a few do so. It reports whether it did.
+func (f *Forest) rescue(now time.Time, b *branch) bool {
+	if f.young(now) || b.home || b.quota == 0 || f.short || !f.room() || f.rnd.IntN(rescuers) > 0 {
+		return false
+	}
+	homes := 0
+	for _, other := range f.branches {
+		if other.home {
+			homes++
+		}
+	}
+	if homes >= min(f.most(), f.cfg.Slots) {
+		return false
+	}
+	f.takeHome(now, b)
+	return true
+}
+
 // unmade is a stripe that the source feeds to nobody and of which no slot is free,
 // if we could make it.
 func (f *Forest) unmade(now time.Time) *branch {
@@ -242,16 +312,6 @@ func (f *Forest) takeSole(now time.Time) int {
 		}
 	}
 	return n
-}
-
-// betterThere reports whether our slots are worth more in another stripe than in
-// a home stripe of ours: that one has none left, and is poorer even without us.
-func (f *Forest) betterThere(per []cover, here, there *branch, homes int) bool {
-	a, b := per[here.stripe], per[there.stripe]
-	if b.relays == 0 {
-		return true
-	}
-	return b.free == 0 && a.slots >= b.slots+float64(f.cfg.Slots)/float64(homes)/2
 }
 
 // wants reports whether a stripe is to be fed to us: all for who plays, home
@@ -328,6 +388,9 @@ func (f *Forest) giveUpHome(now time.Time, b *branch) {
 // an order of our own, so that relays that see the same do not all do the same (the
 // power of two choices: Mitzenmacher 2001).
 func (f *Forest) scarcest(per []cover) *branch {
+	if f.relays >= 2*len(f.branches) {
+		return f.poorer(per)
+	}
 	var bare *branch
 	var two [2]*branch
 	before := func(a, b *branch) bool {
@@ -354,6 +417,39 @@ func (f *Forest) scarcest(per []cover) *branch {
 		return two[1]
 	}
 	return two[0]
+}
+
+// poorer is a stripe that is not a home stripe of ours, by chance: the fewer slots
+// it has the likelier, none if it has twice the mean. In a pool that grows fast what
+// we know of others is old; a choice of the scarcest would be everybody's.
+func (f *Forest) poorer(per []cover) *branch {
+	mean := 0.0
+	for _, c := range per {
+		mean += c.slots / float64(len(per))
+	}
+	return f.chance(func(b *branch) float64 {
+		if b.home || len(b.children) > 0 || b.quota == 0 {
+			return 0
+		}
+		return max(0, 2*mean-per[b.stripe].slots)
+	})
+}
+
+// chance is a stripe drawn by chance with a probability proportional to its weight,
+// or nil if none has any.
+func (f *Forest) chance(weight func(*branch) float64) *branch {
+	sum := 0.0
+	for _, b := range f.branches {
+		sum += weight(b)
+	}
+	at := f.rnd.Float64() * sum
+	for _, b := range f.branches {
+		w := weight(b)
+		if at -= w; w > 0 && at < 0 {
+			return b
+		}
+	}
+	return nil
 }
 
 // mostCovered is the home stripe of ours to which others give the most, and among

@@ -80,6 +80,9 @@ const (
 	dialWait = 600 * time.Millisecond
 	// giveUp is how long an unanswered request is waited for at all.
 	giveUp = 3 * time.Second
+	// urgentGiveUp is the same when nothing is fed meanwhile: most likely it is dead
+	// too, and another round asks others.
+	urgentGiveUp = 800 * time.Millisecond
 	// searchPause separates two rounds of a search that found nobody; it doubles
 	// up to searchPauseMax.
 	searchPause    = 200 * time.Millisecond
@@ -111,7 +114,7 @@ const (
 	// rootReturn is how much longer one may stay that has come back from there.
 	rootReturn = 10 * time.Second
 	// shedTime is how long children of a home stripe that is given up are still fed.
-	shedTime = 3 * time.Second
+	shedTime = time.Second
 	// youth is how long a newcomer has youngHomes home stripes at the most, until it
 	// knows others.
 	youth      = 2 * time.Second
@@ -119,6 +122,9 @@ const (
 	// stuckAfter is how long nothing may come on a stripe before who has free slots
 	// takes it as a home stripe, to get in before a leaf.
 	stuckAfter = 700 * time.Millisecond
+	// rescuers is which part, one in so many, of those whom nobody would feed a stripe
+	// begin to feed it to others.
+	rescuers = 8
 	// rootTrust is how long a source short of uplink believes in a relay that it
 	// feeds, whatever others say of it.
 	rootTrust = 5 * time.Second

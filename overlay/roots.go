@@ -119,6 +119,12 @@ func (f *Forest) rootless(b *branch, m *Subscribe) bool {
 	return m.Interior && f.roots(b)+going < b.quota
 }
 
+// misses reports whether the source feeds too few relays in a stripe, and here comes
+// one: without it those whom the source feeds cannot move to anybody.
+func (f *Forest) misses(b *branch, m *Subscribe) bool {
+	return f.cfg.Source && m.Interior && !m.IfNewer && f.roots(b) < b.quota
+}
+
 // surplus is a child of the source in whatever stripe that it need not feed: one
 // that feeds nobody there, or a relay more than its quota; nil if there is none.
 func (f *Forest) surplus() (of *branch, c *child) {

@@ -24,6 +24,7 @@ type search struct {
 	queue     []membership.NodeID // named by refusals: asked first
 	asked     []request
 	redirects int
+	full      int // who refused for want of a slot
 	hopes     int // times that one was waited for who was not ready
 	next      time.Time
 	wait      time.Time // until then those asked may answer before the source is
@@ -120,6 +121,11 @@ func (f *Forest) advance(now time.Time, b *branch) {
 		}
 		switch s.stage {
 		case stageSource:
+			if s.full > 0 && f.rescue(now, b) {
+				b.search = &search{replace: s.replace, silent: s.silent, hasty: s.hasty, next: now}
+				f.advance(now, b)
+				return
+			}
 			// It may have refused while others were still to be asked.
 			source := membership.NodeID(f.cfg.Info.Root)
 			s.asked = slices.DeleteFunc(s.asked, func(r request) bool { return r.id == source })
@@ -139,10 +145,14 @@ func (f *Forest) advance(now time.Time, b *branch) {
 }
 
 // unanswered is until when to wait for the requests that have no answer yet.
-func (s *search) unanswered(now time.Time) (until time.Time, wait bool) {
+func (s *search) unanswered(now time.Time) (until time.Time, waits bool) {
+	wait := giveUp
+	if s.urgent() {
+		wait = urgentGiveUp
+	}
 	for _, r := range s.asked {
 		if !r.answered {
-			until = later(until, r.at.Add(giveUp))
+			until = later(until, r.at.Add(wait))
 		}
 	}
 	return until, until.After(now)
@@ -206,8 +216,11 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 	}
 	var best *membership.Entry
 	var bestScore time.Duration
-	for i, e := range f.draw(sure) {
-		if score := f.score(e, s.urgent()); i == 0 || score < bestScore {
+	if !b.home {
+		sure = f.draw(sure) // who feeds others gets as near to the source as can be
+	}
+	for i, e := range sure {
+		if score := f.score(e, b.home, s.urgent()); i == 0 || score < bestScore {
 			best, bestScore = e, score
 		}
 	}
@@ -280,6 +293,7 @@ func (f *Forest) eligible(now time.Time, b *branch, e *membership.Entry, anyone 
 	c, ok := e.Carries(f.cfg.Info.Stream)
 	switch {
 	case !ok, !c.Home(b.stripe) && (!anyone || c.Free == 0), c.Depth >= MaxDepth, c.Epoch != f.cfg.Info.Epoch,
+		c.Depth == 0 && !anyone,                      // it has no parent itself
 		e.Node == membership.NodeID(f.cfg.Info.Root), // asked by rootFirst, or as a last resort
 		e.Node == b.parent,
 		b.shunned(e.Node, now),
@@ -304,11 +318,15 @@ func (f *Forest) standsIn(id membership.ShortID, except *branch) int {
 }
 
 // score is a candidate's cost as a delay: 40 ms a hop, half the round trip, and
-// more the fuller it is. When it is urgent, one that must be dialled first, and may
+// more the fuller it is. Who feeds others takes a leaf's place: to it depth is what
+// counts, and nobody is full. When it is urgent, one that must be dialled first, and may
 // be dead, is little worth.
-func (f *Forest) score(e *membership.Entry, urgent bool) time.Duration {
+func (f *Forest) score(e *membership.Entry, interior, urgent bool) time.Duration {
 	c, _ := e.Carries(f.cfg.Info.Stream)
 	cost := time.Duration(c.Depth) * 40 * time.Millisecond
+	if interior {
+		cost *= 4
+	}
 	if p := f.peers[e.Node]; p != nil {
 		cost += p.rtt / 2
 	} else {
@@ -317,7 +335,7 @@ func (f *Forest) score(e *membership.Entry, urgent bool) time.Duration {
 			cost += 200 * time.Millisecond
 		}
 	}
-	if c.Free == 0 {
+	if c.Free == 0 && !interior {
 		return cost + 400*time.Millisecond
 	}
 	return cost + time.Duration(40*max(0, e.Slots-c.Free)/max(1, e.Slots))*time.Millisecond
@@ -463,6 +481,9 @@ func (f *Forest) refused(now time.Time, b *branch, from membership.NodeID, m *Re
 		return
 	}
 	b.search.answered(now, from)
+	if m.Reason == Full && !f.isRoot(from) {
+		b.search.full++
+	}
 	f.learn(now, b, m.Alternatives)
 	if s := b.search; m.Reason == NotReady && s.stage == stageAnyone && s.hopes < maxHopes {
 		// It looks for a parent itself, maybe because we asked.
