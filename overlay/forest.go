@@ -489,33 +489,6 @@ func (f *Forest) suspect(now time.Time, b *branch) {
 	}
 }
 
-// doubt takes a parent for dead that is silent in every stripe that it should feed
-// us: its connection tells that only much later, and its home stripes may need
-// somebody else at once.
-func (f *Forest) doubt(now time.Time, id membership.NodeID) {
-	for _, b := range f.branches {
-		if b.parent == id && !f.silent(now, b) {
-			return
-		}
-	}
-	f.takeForDead(id)
-}
-
-func (f *Forest) takeForDead(id membership.NodeID) {
-	if p := f.peers[id]; p != nil && !p.mute && !f.isRoot(id) {
-		p.mute = true
-		f.book.Doubt(id)
-	}
-}
-
-// speaks ends that.
-func (f *Forest) speaks(p *peer, id membership.NodeID) {
-	if p.mute {
-		p.mute = false
-		f.book.Confirm(id)
-	}
-}
-
 // patience is how long a stripe may lag behind the others before its parent is
 // given up: max(3·T, 2·SRTT + 4·RTTVAR), and never less than silentMin.
 func (f *Forest) patience(b *branch) time.Duration {

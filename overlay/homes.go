@@ -265,15 +265,16 @@ func (f *Forest) rescue(now time.Time, b *branch) bool {
 	return true
 }
 
-// unmade is a stripe that the source feeds to nobody and of which no slot is free,
-// if we could make it.
+// unmade is a stripe that the source feeds to nobody, and that nobody feeds us or
+// of which no slot is free, if we could make it.
 func (f *Forest) unmade(now time.Time) *branch {
 	if !f.short || !f.holdsK() || f.live(now) < f.cfg.Info.Layout.K {
 		return nil
 	}
 	var best *branch
 	for _, b := range f.branches {
-		if b.quota == 0 && !b.home && f.cover[b.stripe].free == 0 &&
+		missed := b.wanted && b.parent.IsZero() && now.Sub(later(b.heard, f.born)) >= stuckAfter
+		if b.quota == 0 && !b.home && (missed || f.cover[b.stripe].free == 0) &&
 			(best == nil || rank(f.cfg.Self, b.stripe) < rank(f.cfg.Self, best.stripe)) {
 			best = b
 		}

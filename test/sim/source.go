@@ -99,7 +99,9 @@ func (s *Source) tick() {
 func (s *Source) publish() {
 	w := s.w
 	m := &made{id: blockID{s.epoch, s.next}, at: w.t, access: s.next%uint64(w.AccessEvery) == 0}
-	size := w.Rate / 8 * w.BlockTime.Seconds() * (0.7 + 0.5*s.rnd.Float64())
+	// A block with a key frame is twice as long; the mean is the rate that is announced.
+	every := float64(w.AccessEvery)
+	size := w.Rate / 8 * w.BlockTime.Seconds() * (0.75 + 0.5*s.rnd.Float64()) * every / (every + 1)
 	if m.access {
 		size *= 2
 	}
