@@ -21,7 +21,7 @@ const (
 const (
 	// startWait is how long after the first rebuilt block the first byte comes at
 	// the latest, whether or not a random access point has been found by then.
-	startWait = time.Second
+	startWait = 600 * time.Millisecond
 	// settleTime is how long a random access block that could start waits for an
 	// earlier one that is known to be arriving.
 	settleTime = 150 * time.Millisecond

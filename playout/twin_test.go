@@ -122,7 +122,7 @@ func (w *twin) start(now time.Duration) bool {
 			access = append(access, n)
 		}
 	}
-	over, still := now >= first+time.Second, now < first+time.Second+max(500*time.Millisecond, w.delay/2)
+	over, still := now >= first+600*time.Millisecond, now < first+600*time.Millisecond+max(500*time.Millisecond, w.delay/2)
 	if i := slices.IndexFunc(runs, randomAccess); i >= 0 {
 		w.next = runs[i]
 		if !over && source(w.next)+w.used+w.delay > now {
