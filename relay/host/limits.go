@@ -11,8 +11,8 @@ const (
 	// maxMedia is how many outputs may wait for the player; then the newest is
 	// dropped and counted, for the loop must not wait.
 	maxMedia = 4096
-	// measureEvery is how often round-trip times are read.
-	measureEvery = 500 * time.Millisecond
+	// measureEvery is how often round-trip times are read, and who is quiet.
+	measureEvery = 200 * time.Millisecond
 	// JoinPatience is how long an unreachable pool is tried.
 	JoinPatience = 15 * time.Second
 	// rejoinEvery is how often the hosts given are dialled while nobody answers.

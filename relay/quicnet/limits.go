@@ -8,7 +8,7 @@ import (
 
 // Every bound of the transport, with what happens at it.
 // quietAfter is for how long a peer may acknowledge nothing before it is quiet.
-const quietAfter = time.Second
+const quietAfter = 400 * time.Millisecond
 
 const (
 	// MaxMessage is the longest control message, in bytes. Sending a longer one

@@ -13,26 +13,33 @@ import (
 // hearing is what Quiet knows of a peer.
 type hearing struct {
 	received uint64    // packets
-	at       time.Time // when that last grew
-	sent     uint64    // packets, then
+	sent     uint64    // packets, when that last grew
+	since    time.Time // when more were first seen to be sent; zero if none were
 }
 
-// Quiet returns the peers to which packets were sent, and none came, for
-// quietAfter; in the order of their IDs. It looks only when it is called, which
-// should be a few times in that time.
+// Quiet returns the peers to which packets were sent, and none came for quietAfter
+// and two round trips; in the order of their IDs. It looks only when it is called,
+// which should be a few times in that time.
 func (n *Net) Quiet(now time.Time) (quiet []membership.NodeID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, p := range n.sorted() {
+		if len(p.lanes) == 0 {
+			continue
+		}
 		var sent, received uint64
 		for _, l := range p.lanes {
 			st := l.conn.ConnectionStats()
 			sent += st.PacketsSent
 			received += st.PacketsReceived
 		}
-		if h := &p.hearing; received != h.received || sent < h.sent {
-			*h = hearing{received, now, sent}
-		} else if sent > h.sent && now.Sub(h.at) >= quietAfter {
+		patience := quietAfter + 2*p.lanes[0].conn.ConnectionStats().SmoothedRTT
+		switch h := &p.hearing; {
+		case received != h.received || sent < h.sent:
+			*h = hearing{received: received, sent: sent}
+		case sent > h.sent && h.since.IsZero():
+			h.since = now
+		case sent > h.sent && now.Sub(h.since) >= patience:
 			quiet = append(quiet, p.id)
 		}
 	}

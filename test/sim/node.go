@@ -184,8 +184,8 @@ func (n *Node) measure() {
 
 // measureEvery and quietAfter are relay/host's and relay/quicnet's.
 const (
-	measureEvery = 500 * time.Millisecond
-	quietAfter   = time.Second
+	measureEvery = 200 * time.Millisecond
+	quietAfter   = 600 * time.Millisecond // with the round trips
 )
 
 // tellQuiet tells the core that a peer acknowledges nothing, or does so again.
