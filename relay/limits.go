@@ -83,8 +83,8 @@ const (
 	advertiseEvery = 500 * time.Millisecond
 	advertiseEach  = 5 * time.Millisecond
 	advertiseMost  = 5 * time.Second
-	advertiseAgain = 3 * time.Minute
-	recordTTL      = 10 * time.Minute
+	advertiseAgain = 8 * time.Minute
+	recordTTL      = 25 * time.Minute
 	// lingering is how long a stream that ended is kept for those who are late.
 	lingering = 30 * time.Second
 	// maxPast is how many ended epochs are remembered, so that an old info does
