@@ -28,8 +28,7 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 	i := b.child(from)
 	if i < 0 {
 		f.bury(now)
-		if !f.room() {
-			of, c := f.victim(now, b, from, m)
+		if of, c := f.victim(now, b, from, m); !f.room() && c != nil {
 			hurry, id := f.going >= f.overlap(), c.id
 			f.dismiss(now, of, c, Full)
 			if hurry {
@@ -88,13 +87,7 @@ func (f *Forest) stepsIn(now time.Time, b *branch, m *Subscribe) bool {
 	if !m.LastResort || m.Standby || f.cfg.Source || f.ended || b.quota == 0 {
 		return false
 	}
-	homes := 0
-	for _, o := range f.branches {
-		if o.home {
-			homes++
-		}
-	}
-	if homes >= f.most() || f.children+f.cfg.Slots/spareSlots >= f.cfg.Slots {
+	if f.homes() >= f.most() || f.children+f.cfg.Slots/spareSlots >= f.cfg.Slots {
 		return false
 	}
 	if !b.wanted {

@@ -72,12 +72,7 @@ func (f *Forest) survey() {
 func (f *Forest) reconsiderHomes(now time.Time) {
 	per, relays := f.cover, f.relays
 	want := f.homesWanted(relays)
-	have := 0
-	for _, b := range f.branches {
-		if b.home {
-			have++
-		}
-	}
+	have := f.homes()
 	if f.young(now) {
 		want = min(want, youngHomes) // who others are is still to be learned
 	}
@@ -123,6 +118,17 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 	}
 }
 
+// homes is how many home stripes we have.
+func (f *Forest) homes() int {
+	n := 0
+	for _, b := range f.branches {
+		if b.home {
+			n++
+		}
+	}
+	return n
+}
+
 // poorThere is, in a small pool, the stripe to move to: it has no slots left, and is
 // poorer even without us. Another may move there at the same time: chance decides.
 func (f *Forest) poorThere(per []cover, here *branch, homes int) *branch {
@@ -137,10 +143,10 @@ func (f *Forest) poorThere(per []cover, here *branch, homes int) *branch {
 	return nil
 }
 
-// needier is, in a big pool, a stripe in which our slots are worth more than in a home stripe of
-// ours, or nil. Others see the same at the same time: so chance decides, such that
-// about half of what a stripe has too much moves at a time, to each that has too
-// little according to how much that is.
+// needier is, in a big pool, a stripe in which our slots are worth more than in a
+// home stripe of ours, or nil. Others see the same at the same time: so chance
+// decides, such that about half of what a stripe has too much moves at a time, to
+// each that has too little according to how much that is.
 func (f *Forest) needier(per []cover, here *branch, homes int) *branch {
 	ours := float64(f.cfg.Slots) / float64(homes)
 	mean := ours / float64(len(per))
@@ -252,13 +258,7 @@ func (f *Forest) rescue(now time.Time, b *branch) bool {
 	if f.young(now) || b.home || b.quota == 0 || f.short || !f.room() || f.rnd.IntN(rescuers) > 0 {
 		return false
 	}
-	homes := 0
-	for _, other := range f.branches {
-		if other.home {
-			homes++
-		}
-	}
-	if homes >= min(f.most(), f.cfg.Slots) {
+	if f.homes() >= min(f.most(), f.cfg.Slots) {
 		return false
 	}
 	f.takeHome(now, b)
