@@ -84,7 +84,8 @@ func (f *Forest) refusal(now time.Time, b *branch, from membership.NodeID, m *Su
 // found no other parent: it comes to us anyway, and we have slots to spare. One
 // that does not come to us we begin to look for, and can feed soon.
 func (f *Forest) stepsIn(now time.Time, b *branch, m *Subscribe) bool {
-	if !m.LastResort || m.Standby || f.cfg.Source || f.ended || b.quota == 0 {
+	if !m.LastResort || m.Standby || f.cfg.Source || f.ended || b.quota == 0 || f.Starved(now) ||
+		m.IfNewer && b.wanted && (!b.holds || b.newest < m.From) {
 		return false
 	}
 	if f.homes() >= f.most() || f.children+f.cfg.Slots/spareSlots >= f.cfg.Slots {

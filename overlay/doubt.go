@@ -11,8 +11,8 @@ import (
 // somebody else at once.
 func (f *Forest) doubt(now time.Time, id membership.NodeID) {
 	for _, b := range f.branches {
-		if b.parent == id && !f.silent(now, b) {
-			return
+		if b.parent == id && (!f.silent(now, b) || b.got && f.head < b.last+2) {
+			return // or nobody else has anything newer: the source pauses
 		}
 	}
 	f.takeForDead(id)

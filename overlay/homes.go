@@ -173,10 +173,11 @@ func (f *Forest) needier(per []cover, here *branch, homes int) *branch {
 // young reports whether we came so recently that others' records may be missing.
 func (f *Forest) young(now time.Time) bool { return now.Sub(f.born) < youth }
 
-// idleHome is a home stripe of ours without children that two others have, or nil.
+// idleHome is a home stripe of ours without children that two others have, with
+// slots free, or nil.
 func (f *Forest) idleHome(per []cover) *branch {
 	for _, b := range f.branches {
-		if b.home && len(b.children) == 0 && per[b.stripe].relays >= 2 {
+		if c := per[b.stripe]; b.home && len(b.children) == 0 && c.relays >= 2 && c.free >= spareHome {
 			return b
 		}
 	}
@@ -187,7 +188,7 @@ func (f *Forest) idleHome(per []cover) *branch {
 // stripe that only one relay has; one in which nobody lets us in, for who feeds
 // others displaces a leaf, which it then feeds; one of parity that nobody makes.
 func (f *Forest) takeNeeded(now time.Time, have int) int {
-	if f.young(now) || !f.room() || have >= f.cfg.Slots {
+	if f.young(now) || f.Starved(now) || !f.room() || have >= f.cfg.Slots {
 		return 0
 	}
 	b := f.stuck(now)
@@ -255,7 +256,7 @@ func (f *Forest) scant() *branch {
 // feeds others displaces a leaf, which it then feeds. Others are in the same plight:
 // chance lets a few do so. It reports whether it did.
 func (f *Forest) rescue(now time.Time, b *branch) bool {
-	if f.young(now) || b.home || b.quota == 0 || f.short || !f.room() || f.rnd.IntN(rescuers) > 0 {
+	if f.young(now) || f.Starved(now) || b.home || b.quota == 0 || f.short || !f.room() || f.rnd.IntN(rescuers) > 0 {
 		return false
 	}
 	if f.homes() >= min(f.most(), f.cfg.Slots) {

@@ -36,6 +36,9 @@ const (
 	// stripe to become a home stripe because somebody asks for it.
 	spareSlots = 8
 
+	// spareHome is how many slots others must have free in a stripe before it is given
+	// up as a home stripe because we feed nobody there.
+	spareHome = 4
 	// reservePart is the part of a source's slots, one in so many, that newcomers
 	// do not get.
 	reservePart = 8
