@@ -17,7 +17,8 @@ func (c *Core) slots(info stripe.Info, source bool) int {
 	most := c.cfg.Upload / float64(max(1, len(c.streams))) / info.SlotRate()
 	slots := int(most * 0.85 * 0.875)
 	if source {
-		slots = max(slots, min(overlay.Roots*info.Layout.N(), int(most*stripe.SourceShare)))
+		slots = max(slots, min(overlay.Roots*info.Layout.N(), int(most*stripe.SourceShare)),
+			min(info.Layout.K, int(most*stripe.SourceMost)))
 	}
 	return slots
 }

@@ -135,9 +135,13 @@ func (i Info) SlotRate() float64 {
 }
 
 // SourceShare is the part of its uplink that a source short of it gives to
-// children; SlotRate leaves room for retransmissions already.
-const SourceShare = 0.95
+// children, and SourceMost is it if k stripes would not fit otherwise: SlotRate
+// allows a tenth for QUIC and repair, of which a loss-free path needs half.
+const (
+	SourceShare = 0.95
+	SourceMost  = 0.985
+)
 
 // LeastUpload is the uplink with which a source can feed k stripes once, in bits a
-// second: about 1.2 times the stream's rate. With less nobody can play it.
-func (i Info) LeastUpload() float64 { return i.SlotRate() * float64(i.Layout.K) / SourceShare }
+// second: about 1.17 times the stream's rate. With less nobody can play it.
+func (i Info) LeastUpload() float64 { return i.SlotRate() * float64(i.Layout.K) / SourceMost }

@@ -37,6 +37,10 @@ const (
 	// every announceEvery.
 	rateStep      = 0.15
 	announceEvery = 2 * time.Second
+	// rateLess is the same for a lower rate, at most every announceLess: it tells a
+	// source short of uplink that it has room for one more child.
+	rateLess     = 0.04
+	announceLess = 10 * time.Second
 )
 
 // Config says what to publish.
@@ -291,7 +295,10 @@ func (s *Source) measure(to Publisher, c ts.Cut) {
 	s.meter.Add(c)
 	rate := s.meter.BitsPerSecond()
 	was := float64(s.info.Rate)
-	if rate == 0 || time.Since(s.announced) < announceEvery || rate < was*(1+rateStep) && rate > was*(1-2*rateStep) {
+	since := time.Since(s.announced)
+	more := rate >= was*(1+rateStep) && since >= announceEvery
+	less := rate <= was*(1-rateLess) && since >= announceLess
+	if rate == 0 || !more && !less {
 		return
 	}
 	s.info.Rate = uint64(rate)

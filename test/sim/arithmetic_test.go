@@ -329,9 +329,7 @@ func killSome(w *World, fraction float64, remade bool) (k kill) {
 	at := w.places()
 	w.Knows = nil
 	var viewers []*Node
-	for _, n := range w.all("viewer") {
-		viewers = append(viewers, n)
-	}
+	viewers = append(viewers, w.all("viewer")...)
 	k.fraction = fraction
 	k.depth, k.whole = w.shape(viewers...)
 	k.expected = w.expected(at, viewers, fraction, remade)
