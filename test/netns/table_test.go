@@ -342,7 +342,7 @@ func manyKilled(t *testing.T) *row {
 
 // homeUplink is F23: the source's link carries 1.25 times the stream's rate, the
 // viewers' twice that each, and there is nobody else. It is measured, and nothing
-// is demanded of it.
+// is demanded of it but that no wrong byte comes.
 func homeUplink(t *testing.T) *row {
 	c := assemble(t, plan{viewers: 20, sourceUp: 1.25 * rate(), sourceLimit: 1.25 * rate(), viewUp: 2 * rate()})
 	c.eventually("all viewers are in the pool", func() bool {
