@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-var churnTime = flag.Duration("churn", 10*time.Minute, "for how long row F20 runs")
+var churnTime = flag.Duration("churn", 5*time.Minute, "for how long row F20 runs")
 
 // crowdRows are the rows about many who come, go and die at once.
 func crowdRows() []row {
