@@ -55,8 +55,10 @@ func (f *Forest) fitBackup(now time.Time, b *branch) bool {
 	return fit
 }
 
-// isRoot reports whether a node is the stream's source.
-func (f *Forest) isRoot(id membership.NodeID) bool { return id == membership.NodeID(f.cfg.Info.Root) }
+// root is the stream's source.
+func (f *Forest) root() membership.NodeID { return membership.NodeID(f.cfg.Info.Root) }
+
+func (f *Forest) isRoot(id membership.NodeID) bool { return id == f.root() }
 
 // askBackup asks a connected backup whether it would, and again after standbyEvery.
 func (f *Forest) askBackup(now time.Time, b *branch) {
@@ -110,6 +112,6 @@ func (f *Forest) bestBackup(now time.Time, b *branch) (membership.NodeID, bool) 
 	if best != nil {
 		return best.Node, true
 	}
-	root := membership.NodeID(f.cfg.Info.Root)
+	root := f.root()
 	return root, b.parent != root && b.quota > 0 && !f.short && f.relays < 2*len(f.branches) && !unfit(root)
 }

@@ -10,7 +10,7 @@ import (
 // tidy looks for a relay in stripes that the source feeds us only because there
 // was nobody else, and in home stripes where it feeds more relays than it should.
 func (f *Forest) tidy(now time.Time) {
-	source := membership.NodeID(f.cfg.Info.Root)
+	source := f.root()
 	for _, b := range f.branches {
 		if !b.wanted || b.parent != source || b.search != nil || f.ended {
 			continue
@@ -64,7 +64,7 @@ func (f *Forest) seekBetter(now time.Time) {
 
 // settled reports whether a stripe is fed by a relay, and has been for a while.
 func (f *Forest) settled(now time.Time, b *branch) bool {
-	return b.wanted && b.search == nil && !b.parent.IsZero() && b.parent != membership.NodeID(f.cfg.Info.Root) &&
+	return b.wanted && b.search == nil && !b.parent.IsZero() && b.parent != f.root() &&
 		b.late.IsZero() && now.Sub(b.begun) >= f.cfg.Back+stillMin
 }
 
@@ -74,7 +74,7 @@ func (f *Forest) seekRoot(now time.Time) bool {
 		if b.home && f.cover[b.stripe].roots < b.quota && f.settled(now, b) {
 			b.search = &search{
 				replace: true, tidy: true, above: len(b.path), next: now,
-				queue: []membership.NodeID{membership.NodeID(f.cfg.Info.Root)},
+				queue: []membership.NodeID{f.root()},
 			}
 			return true
 		}

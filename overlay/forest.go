@@ -295,9 +295,7 @@ func (f *Forest) leaveEnded(now time.Time, b *branch) {
 		return
 	}
 	if !now.Before(f.overAt) || b.seen.whole(f.final-min(f.final, lastBlocks), f.final) {
-		path := b.path
-		f.leaveParent(b)
-		b.path = path // for those who come late
+		f.leaveQuietly(b) // for those who come late
 	}
 }
 
@@ -377,6 +375,13 @@ func (f *Forest) leaveParent(b *branch) {
 	b.parent, b.path = membership.NodeID{}, nil
 }
 
+// leaveQuietly leaves the parent; to children the stripe's path stays as it was.
+func (f *Forest) leaveQuietly(b *branch) {
+	path := b.path
+	f.leaveParent(b)
+	b.path = path
+}
+
 // Step does what is due at now.
 func (f *Forest) Step(now time.Time) {
 	if f.leaving {
@@ -419,9 +424,7 @@ func (f *Forest) letGo(now time.Time, b *branch) {
 	if b.parent.IsZero() || f.ended {
 		return
 	}
-	path := b.path
-	f.leaveParent(b)
-	b.path = path // for the children, until another is found
+	f.leaveQuietly(b) // until another is found
 	f.seek(now, b, false)
 }
 

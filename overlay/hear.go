@@ -47,29 +47,12 @@ func (f *Forest) Heard(now time.Time, from membership.NodeID, m Message) {
 }
 
 func (f *Forest) branchOf(m Message) *branch {
-	var s int
-	switch m := m.(type) {
-	case *Subscribe:
-		s = m.Stripe
-	case *Accept:
-		s = m.Stripe
-	case *Refuse:
-		s = m.Stripe
-	case *Leave:
-		s = m.Stripe
-	case *Drop:
-		s = m.Stripe
-	case *Route:
-		s = m.Stripe
-	case *Repairing:
-		s = m.Stripe
-	case *Promise:
-		s = m.Stripe
-	default:
+	about, ok := m.(branched)
+	if !ok {
 		panic(fmt.Sprintf("overlay: Forest heard %T", m))
 	}
-	if s >= len(f.branches) {
-		return nil
+	if s := about.at(); s < len(f.branches) {
+		return f.branches[s]
 	}
-	return f.branches[s]
+	return nil
 }

@@ -228,12 +228,16 @@ func (f *Forest) takeNeeded(now time.Time, have int) int {
 // stuck is a stripe that the source feeds to somebody, but for long nobody to us.
 func (f *Forest) stuck(now time.Time) *branch {
 	for _, b := range f.branches {
-		if b.wanted && !b.home && b.quota > 0 && (b.parent.IsZero() || f.silent(now, b)) &&
-			now.Sub(later(b.heard, f.born)) >= stuckAfter {
+		if b.wanted && !b.home && b.quota > 0 && (b.parent.IsZero() || f.silent(now, b)) && f.longWithout(now, b) {
 			return b
 		}
 	}
 	return nil
+}
+
+// longWithout reports whether nothing has come on a stripe for stuckAfter.
+func (f *Forest) longWithout(now time.Time, b *branch) bool {
+	return now.Sub(later(b.heard, f.born)) >= stuckAfter
 }
 
 // scant is a stripe of which no slot is known to be free, while we have some that
@@ -242,14 +246,9 @@ func (f *Forest) scant() *branch {
 	if f.short || f.cfg.Slots-f.children < max(4, f.cfg.Slots/spareSlots) {
 		return nil
 	}
-	var best *branch
-	for _, b := range f.branches {
-		if !b.home && len(b.children) == 0 && b.quota > 0 && f.cover[b.stripe].free == 0 &&
-			(best == nil || rank(f.cfg.Self, b.stripe) < rank(f.cfg.Self, best.stripe)) {
-			best = b
-		}
-	}
-	return best
+	return f.first(func(b *branch) bool {
+		return !b.home && len(b.children) == 0 && b.quota > 0 && f.cover[b.stripe].free == 0
+	})
 }
 
 // rescue takes a stripe in which everybody refused us as a home stripe, for who
@@ -272,28 +271,37 @@ func (f *Forest) unmade(now time.Time) *branch {
 	if !f.short || !f.holdsK() || f.live(now) < f.cfg.Info.Layout.K {
 		return nil
 	}
+	return f.first(func(b *branch) bool {
+		missed := b.wanted && b.parent.IsZero() && f.longWithout(now, b)
+		return b.quota == 0 && !b.home && (missed || f.cover[b.stripe].free == 0)
+	})
+}
+
+// lonely is a stripe that one relay alone has as a home stripe, or nil: when it
+// dies, only the source is left.
+func (f *Forest) lonely() *branch {
+	if f.short {
+		return nil
+	}
+	return f.first(func(b *branch) bool {
+		return !b.home && len(b.children) == 0 && f.cover[b.stripe].relays == 1
+	})
+}
+
+// first is the first stripe for which fit holds, in an order of our own, or nil.
+func (f *Forest) first(fit func(*branch) bool) *branch {
 	var best *branch
 	for _, b := range f.branches {
-		missed := b.wanted && b.parent.IsZero() && now.Sub(later(b.heard, f.born)) >= stuckAfter
-		if b.quota == 0 && !b.home && (missed || f.cover[b.stripe].free == 0) &&
-			(best == nil || rank(f.cfg.Self, b.stripe) < rank(f.cfg.Self, best.stripe)) {
+		if fit(b) && f.before(b, best) {
 			best = b
 		}
 	}
 	return best
 }
 
-// lonely is a stripe that one relay alone has as a home stripe, or nil: when it
-// dies, only the source is left.
-func (f *Forest) lonely() *branch {
-	var best *branch
-	for _, b := range f.branches {
-		if !b.home && len(b.children) == 0 && f.cover[b.stripe].relays == 1 && !f.short &&
-			(best == nil || rank(f.cfg.Self, b.stripe) < rank(f.cfg.Self, best.stripe)) {
-			best = b
-		}
-	}
-	return best
+// before reports whether a stripe comes before another in an order of our own.
+func (f *Forest) before(a, b *branch) bool {
+	return b == nil || rank(f.cfg.Self, a.stripe) < rank(f.cfg.Self, b.stripe)
 }
 
 // takeSole takes home stripes beyond the usual number if a source is short of
@@ -308,7 +316,7 @@ func (f *Forest) takeSole(now time.Time) int {
 		if b.home || b.quota == 0 || f.cover[b.stripe].relays > 0 {
 			continue
 		}
-		if b.parent == membership.NodeID(f.cfg.Info.Root) || b.parent.IsZero() && f.rnd.IntN(f.relays) == 0 {
+		if b.parent == f.root() || b.parent.IsZero() && f.rnd.IntN(f.relays) == 0 {
 			f.takeHome(now, b)
 			n++
 		}
@@ -395,20 +403,17 @@ func (f *Forest) scarcest(per []cover) *branch {
 	}
 	var bare *branch
 	var two [2]*branch
-	before := func(a, b *branch) bool {
-		return b == nil || rank(f.cfg.Self, a.stripe) < rank(f.cfg.Self, b.stripe)
-	}
 	for _, b := range f.branches {
 		if b.home || len(b.children) > 0 || b.quota == 0 {
 			continue // a stripe of parity that we would have to make can wait
 		}
-		if per[b.stripe].relays == 0 && before(b, bare) {
+		if per[b.stripe].relays == 0 && f.before(b, bare) {
 			bare = b
 		}
 		switch {
-		case before(b, two[0]):
+		case f.before(b, two[0]):
 			two[0], two[1] = b, two[0]
-		case before(b, two[1]):
+		case f.before(b, two[1]):
 			two[1] = b
 		}
 	}

@@ -226,32 +226,45 @@ func check(m Message) error {
 	case *Sample:
 		ok = len(m.Records) <= MaxSample
 	case *Subscribe:
-		ok = m.Stripe < stripe.MaxShards && m.Live <= stripe.MaxShards
+		ok = m.Live <= stripe.MaxShards
 	case *Accept:
-		ok = m.Stripe < stripe.MaxShards && len(m.Path) >= 1 && len(m.Path) <= MaxDepth
+		ok = isPath(m.Path)
 	case *Route:
-		ok = m.Stripe < stripe.MaxShards && len(m.Path) >= 1 && len(m.Path) <= MaxDepth
+		ok = isPath(m.Path)
+	case *Promise:
+		ok = isPath(m.Path)
 	case *Refuse:
-		ok = m.Stripe < stripe.MaxShards && m.Reason < reasonCount && len(m.Alternatives) <= MaxAlternatives
+		ok = m.Reason < reasonCount && len(m.Alternatives) <= MaxAlternatives
 	case *Drop:
-		ok = m.Stripe < stripe.MaxShards && m.Reason < reasonCount && len(m.Alternatives) <= MaxAlternatives
-	case *Leave:
-		ok = m.Stripe < stripe.MaxShards
-	case *Repairing:
-		ok = m.Stripe < stripe.MaxShards
+		ok = m.Reason < reasonCount && len(m.Alternatives) <= MaxAlternatives
 	case *Live:
 		ok = m.Stripes <= stripe.MaxShards
-	case *Promise:
-		ok = m.Stripe < stripe.MaxShards && len(m.Path) >= 1 && len(m.Path) <= MaxDepth
-	case *Hello, *Ask:
+	case *Hello, *Ask, *Leave, *Repairing:
 	default:
 		panic(fmt.Sprintf("overlay: check of %T", m))
+	}
+	if about, is := m.(branched); is && about.at() >= stripe.MaxShards {
+		ok = false
 	}
 	if !ok {
 		return errRange
 	}
 	return nil
 }
+
+func isPath(path []membership.ShortID) bool { return len(path) >= 1 && len(path) <= MaxDepth }
+
+// branched is a message about one stripe.
+type branched interface{ at() int }
+
+func (m *Subscribe) at() int { return m.Stripe }
+func (m *Accept) at() int    { return m.Stripe }
+func (m *Refuse) at() int    { return m.Stripe }
+func (m *Leave) at() int     { return m.Stripe }
+func (m *Drop) at() int      { return m.Stripe }
+func (m *Route) at() int     { return m.Stripe }
+func (m *Repairing) at() int { return m.Stripe }
+func (m *Promise) at() int   { return m.Stripe }
 
 func (*Hello) kind() uint8     { return 1 }
 func (*Ask) kind() uint8       { return 2 }

@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/stripecast/stripecast/membership"
 )
@@ -35,34 +36,17 @@ func (f *Forest) crowded(b *branch, e *membership.Entry) bool {
 	if !ok || f.networks < manyNetworks {
 		return false
 	}
-	stripes := 0
-	var parents [parentsPerNetwork]membership.NodeID
-	known := 0
+	stripes, ours := 0, false // whether e feeds us already
+	parents := make([]membership.NodeID, 0, parentsPerNetwork)
 	for _, other := range f.branches {
+		ours = ours || other.parent == e.Node
 		if other == b || other.parent.IsZero() || other.network != network {
 			continue
 		}
 		stripes++
-		if other.parent == e.Node || known == len(parents) {
-			continue
-		}
-		seen := false
-		for _, p := range parents[:known] {
-			seen = seen || p == other.parent
-		}
-		if !seen {
-			parents[known] = other.parent
-			known++
+		if other.parent != e.Node && len(parents) < parentsPerNetwork && !slices.Contains(parents, other.parent) {
+			parents = append(parents, other.parent)
 		}
 	}
-	return stripes >= max(1, len(f.branches)/stripesPerNetwork) || known >= parentsPerNetwork && !f.isParent(e.Node)
-}
-
-func (f *Forest) isParent(id membership.NodeID) bool {
-	for _, b := range f.branches {
-		if b.parent == id {
-			return true
-		}
-	}
-	return false
+	return stripes >= max(1, len(f.branches)/stripesPerNetwork) || len(parents) >= parentsPerNetwork && !ours
 }

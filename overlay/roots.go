@@ -33,7 +33,7 @@ func quota(slots int, info stripe.Info, s int) int {
 // setQuotas takes stock of how many relays the source feeds in each stripe: our
 // own slots tell if we are the source, else its record, and Roots until we have it.
 func (f *Forest) setQuotas(now time.Time) {
-	e, known := f.book.Get(membership.NodeID(f.cfg.Info.Root))
+	e, known := f.book.Get(f.root())
 	var c membership.Carried
 	if known {
 		c, known = e.Carries(f.cfg.Info.Stream)
@@ -74,7 +74,7 @@ func (f *Forest) decideMaking(now time.Time) {
 		case ours && !b.made:
 			f.leaveParent(b)
 			b.search, b.made, b.wanted = nil, true, false
-			f.setPath(now, b, []membership.ShortID{membership.NodeID(f.cfg.Info.Root).Short()})
+			f.setPath(now, b, []membership.ShortID{f.root().Short()})
 		case b.made && !ours:
 			b.made, b.path = false, nil
 			if f.wants(b) {
@@ -154,7 +154,7 @@ func (f *Forest) oldestRoot(now time.Time, b *branch) *child {
 // rootFirst names the source if we are interior in this stripe, and it is known
 // to feed too few relays, or the only one that it fed seems dead.
 func (f *Forest) rootFirst(b *branch) (membership.NodeID, bool) {
-	source := membership.NodeID(f.cfg.Info.Root)
+	source := f.root()
 	if !b.home || b.quota == 0 || b.search.tidy || b.parent == source {
 		return source, false
 	}

@@ -127,7 +127,7 @@ func (f *Forest) advance(now time.Time, b *branch) {
 				return
 			}
 			// It may have refused while others were still to be asked.
-			source := membership.NodeID(f.cfg.Info.Root)
+			source := f.root()
 			s.asked = slices.DeleteFunc(s.asked, func(r request) bool { return r.id == source })
 			s.queue = append(s.queue, source)
 		case stageAnyone:
@@ -178,7 +178,7 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 	for len(s.queue) > 0 {
 		id := s.queue[0]
 		s.queue = s.queue[1:]
-		shunned := b.shunned(id, now) && id != membership.NodeID(f.cfg.Info.Root)
+		shunned := b.shunned(id, now) && id != f.root()
 		if s.find(id) == nil && id != b.parent && id != f.cfg.Self && !shunned && f.fits(now, b, id) {
 			return id, true
 		}
@@ -280,7 +280,7 @@ func (s *search) better(b *branch, c membership.Carried) bool {
 // fits reports whether somebody who was named by another may be asked.
 func (f *Forest) fits(now time.Time, b *branch, id membership.NodeID) bool {
 	e, known := f.book.Get(id)
-	if !known || id == membership.NodeID(f.cfg.Info.Root) {
+	if !known || id == f.root() {
 		return true
 	}
 	_, ok := f.eligible(now, b, e, b.search.stage >= stageAnyone)
@@ -293,8 +293,8 @@ func (f *Forest) eligible(now time.Time, b *branch, e *membership.Entry, anyone 
 	c, ok := e.Carries(f.cfg.Info.Stream)
 	switch {
 	case !ok, !c.Home(b.stripe) && (!anyone || c.Free == 0), c.Depth >= MaxDepth, c.Epoch != f.cfg.Info.Epoch,
-		c.Depth == 0 && !anyone,                      // it has no parent itself
-		e.Node == membership.NodeID(f.cfg.Info.Root), // asked by rootFirst, or as a last resort
+		c.Depth == 0 && !anyone, // it has no parent itself
+		e.Node == f.root(),      // asked by rootFirst, or as a last resort
 		e.Node == b.parent,
 		b.shunned(e.Node, now),
 		f.peers[e.Node] == nil && !e.MayDial(now):
@@ -458,15 +458,20 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 	f.setPath(now, b, path)
 }
 
+// leadsHere reports whether a path leads to that parent, and not through us.
+func (f *Forest) leadsHere(path []membership.ShortID, from membership.NodeID) bool {
+	return path[len(path)-1] == from.Short() && !slices.Contains(path, f.cfg.Self.Short())
+}
+
 // acceptable reports whether a path is one that we want: no loop, nobody on it who
 // stands in m other stripes of ours already, if there may be others, and short
 // enough if that was all we wanted.
 func (f *Forest) acceptable(b *branch, from membership.NodeID, path []membership.ShortID) bool {
 	s := b.search
-	if path[len(path)-1] != from.Short() || slices.Contains(path, f.cfg.Self.Short()) || s.above > 0 && len(path) >= s.above {
+	if !f.leadsHere(path, from) || s.above > 0 && len(path) >= s.above {
 		return false
 	}
-	source := membership.NodeID(f.cfg.Info.Root).Short()
+	source := f.root().Short()
 	return s.stage != stageCandidates || !slices.ContainsFunc(path, func(id membership.ShortID) bool {
 		return id != source && f.standsIn(id, b) >= f.most()
 	})
@@ -518,12 +523,13 @@ func (f *Forest) dropped(now time.Time, b *branch, from membership.NodeID, m *Dr
 	}
 	b.shun(from, now)
 	b.goBy = now.Add(shedTime)
-	if f.short && f.isRoot(from) {
+	atOnce := f.short && f.isRoot(from) // it has no uplink for two
+	if atOnce {
 		b.goBy = now
 	}
 	f.seek(now, b, true)
 	if b.search != nil {
-		b.search.hasty = b.search.hasty || m.Reason == Leaving || f.short && f.isRoot(from)
+		b.search.hasty = b.search.hasty || m.Reason == Leaving || atOnce
 	}
 	f.learn(now, b, m.Alternatives)
 }
@@ -532,7 +538,7 @@ func (f *Forest) rerouted(now time.Time, b *branch, from membership.NodeID, path
 	if b.parent != from {
 		return
 	}
-	if slices.Contains(path, f.cfg.Self.Short()) || path[len(path)-1] != from.Short() {
+	if !f.leadsHere(path, from) {
 		f.leaveParent(b)
 		b.shun(from, now)
 		f.seek(now, b, false)
