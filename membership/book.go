@@ -2,6 +2,7 @@ package membership
 
 import (
 	"bytes"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -27,8 +28,12 @@ type Entry struct {
 type Book struct {
 	self    NodeID
 	open    Opener
-	entries []*Entry // sorted by Node
+	entries []*Entry               // sorted by Node
+	homes   map[stripe.ID]*stripes // the same, of followed streams; never ranged over
 }
+
+// stripes holds, for each stripe of a stream, those who have it as a home stripe.
+type stripes [stripe.MaxShards][]*Entry
 
 // Opener checks a signed record, as OpenRecord does: 45 µs, nearly all of it the
 // signature. Where a thousand participants share one process and get the same
@@ -41,14 +46,10 @@ func NewBook(self NodeID, open Opener) *Book {
 	if open == nil {
 		open = OpenRecord
 	}
-	return &Book{self: self, open: open}
+	return &Book{self: self, open: open, homes: map[stripe.ID]*stripes{}}
 }
 
-func (b *Book) find(id NodeID) (int, bool) {
-	return slices.BinarySearchFunc(b.entries, id, func(e *Entry, id NodeID) int {
-		return bytes.Compare(e.Node[:], id[:])
-	})
-}
+func (b *Book) find(id NodeID) (int, bool) { return search(b.entries, id) }
 
 // Add takes a signed record. It reports whether the book changed; an error means
 // that the bytes are not a valid record, which is its bearer's fault.
@@ -68,19 +69,72 @@ func (b *Book) Add(now time.Time, raw []byte) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	e := &Entry{Record: rec, Raw: bytes.Clone(raw), Expires: now.Add(rec.TTL)}
 	if known {
-		e.failures, e.noDial = b.entries[i].failures, b.entries[i].noDial
-		b.entries[i] = e
+		e := b.entries[i]
+		b.unlist(e)
+		e.Record, e.Raw, e.Expires, e.Doubted = rec, bytes.Clone(raw), now.Add(rec.TTL), false
+		b.list(e)
 		return true, nil
 	}
 	if len(b.entries) >= MaxBook && !b.makeRoom(now) {
 		return false, nil
 	}
-	i, _ = b.find(rec.Node)
-	b.entries = slices.Insert(b.entries, i, e)
+	e := &Entry{Record: rec, Raw: bytes.Clone(raw), Expires: now.Add(rec.TTL)}
+	b.entries = insert(b.entries, e)
+	b.list(e)
 	return true, nil
 }
+
+func search(in []*Entry, id NodeID) (int, bool) {
+	return slices.BinarySearchFunc(in, id, func(e *Entry, id NodeID) int {
+		return bytes.Compare(e.Node[:], id[:])
+	})
+}
+
+func insert(in []*Entry, e *Entry) []*Entry {
+	i, _ := search(in, e.Node)
+	return slices.Insert(in, i, e)
+}
+
+// list puts an entry where Home finds it.
+func (b *Book) list(e *Entry) {
+	for _, c := range e.Streams {
+		of := b.homes[c.Stream]
+		for homes := c.Homes; of != nil && homes != 0; homes &= homes - 1 {
+			in := &of[bits.TrailingZeros64(homes)]
+			*in = insert(*in, e)
+		}
+	}
+}
+
+// unlist undoes list.
+func (b *Book) unlist(e *Entry) {
+	for _, c := range e.Streams {
+		of := b.homes[c.Stream]
+		for homes := c.Homes; of != nil && homes != 0; homes &= homes - 1 {
+			in := &of[bits.TrailingZeros64(homes)]
+			if i, ok := search(*in, e.Node); ok {
+				*in = slices.Delete(*in, i, i+1)
+			}
+		}
+	}
+}
+
+// Follow makes Home tell of a stream, until Unfollow. Others are not indexed: strangers
+// name what streams they like.
+func (b *Book) Follow(id stripe.ID) {
+	if b.homes[id] != nil {
+		return
+	}
+	b.homes[id] = new(stripes)
+	for _, e := range b.entries {
+		b.unlist(e)
+		b.list(e)
+	}
+}
+
+// Unfollow forgets what Home tells of a stream.
+func (b *Book) Unfollow(id stripe.ID) { delete(b.homes, id) }
 
 // makeRoom removes what has expired, or else one node that we could not reach. A
 // rumour makes no room: it would let strangers push out whom they like.
@@ -91,6 +145,7 @@ func (b *Book) makeRoom(now time.Time) bool {
 	}
 	for i, e := range b.entries {
 		if e.failures > 0 || !e.noDial.IsZero() {
+			b.unlist(e)
 			b.entries = slices.Delete(b.entries, i, i+1)
 			return true
 		}
@@ -100,7 +155,13 @@ func (b *Book) makeRoom(now time.Time) bool {
 
 // Expire removes what has outlived its TTL.
 func (b *Book) Expire(now time.Time) {
-	b.entries = slices.DeleteFunc(b.entries, func(e *Entry) bool { return !now.Before(e.Expires) })
+	b.entries = slices.DeleteFunc(b.entries, func(e *Entry) bool {
+		past := !now.Before(e.Expires)
+		if past {
+			b.unlist(e)
+		}
+		return past
+	})
 }
 
 // Get returns the entry of one node.
@@ -113,6 +174,15 @@ func (b *Book) Get(id NodeID) (*Entry, bool) {
 
 // All returns every entry in the order of the IDs. The slice is the book's own.
 func (b *Book) All() []*Entry { return b.entries }
+
+// Home returns the entries of those that have a stripe of a followed stream as a home
+// stripe, in the order of the IDs. The slice is the book's own.
+func (b *Book) Home(id stripe.ID, s int) []*Entry {
+	if of := b.homes[id]; of != nil {
+		return of[s]
+	}
+	return nil
+}
 
 // Doubt marks a node as probably gone.
 func (b *Book) Doubt(id NodeID) {

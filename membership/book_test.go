@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -264,4 +265,54 @@ func TestRecordSaysWhatANodeCarries(t *testing.T) {
 	if _, ok := r.Carries(streamID(9)); ok {
 		t.Error("carries what it does not")
 	}
+}
+
+// TestHomeIsAScan: what Home tells is what a look at every record would.
+func TestHomeIsAScan(t *testing.T) {
+	now, rnd := start, rand.New(rand.NewPCG(1, 2))
+	b := NewBook(NodeIDOf(testKey(0)), nil)
+	check := func(follows ...int) {
+		t.Helper()
+		for s := range 3 {
+			for stripe := range 64 {
+				var want []*Entry
+				for _, e := range b.All() {
+					if c, ok := e.Carries(streamID(s)); ok && c.Home(stripe) && slices.Contains(follows, s) {
+						want = append(want, e)
+					}
+				}
+				if got := b.Home(streamID(s), stripe); !slices.Equal(got, want) {
+					t.Fatalf("stream %d stripe %d: %d entries, not %d", s, stripe, len(got), len(want))
+				}
+			}
+		}
+	}
+	add := func(seq uint64) {
+		for range 60 {
+			i := 1 + rnd.IntN(30)
+			r := smallRecord(i, seq)
+			r.TTL = time.Duration(1+rnd.IntN(20)) * time.Minute
+			for s := range rnd.IntN(3) {
+				r.Streams = append(r.Streams, Carried{Stream: streamID(s + 1), Homes: rnd.Uint64() & rnd.Uint64()})
+			}
+			if _, err := b.Add(now, r.Sign(testKey(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	add(1)
+	check()
+	b.Follow(streamID(1))
+	check(1)
+	b.Follow(streamID(2))
+	b.Follow(streamID(1))
+	add(2)
+	check(1, 2)
+	now = now.Add(10 * time.Minute)
+	b.Expire(now)
+	check(1, 2)
+	add(3)
+	b.Unfollow(streamID(1))
+	add(4)
+	check(2)
 }

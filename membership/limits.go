@@ -2,7 +2,7 @@ package membership
 
 import "time"
 
-// Every bound of this package.
+// Every bound and default time of this package.
 const (
 	// MaxRecord is the longest encoded record, in bytes; it must fit memberlist's
 	// 512 bytes of metadata. A longer one is refused.
@@ -17,6 +17,18 @@ const (
 	// go, then one whose last dial failed; if there is none the newcomer is
 	// refused.
 	MaxBook = 2048
+	// announceEvery is the least time between two records of ours; the time doubles
+	// each time up to nearEach for every node known, nearMost at the most, for what
+	// neighbours are told, and up to farEach for every node known for what the pool is
+	// told: what a member sends grows with the pool's records a second.
+	announceEvery = 500 * time.Millisecond
+	nearEach      = 5 * time.Millisecond
+	nearMost      = 5 * time.Second
+	farEach       = 400 * time.Millisecond
+	// announceAgain is the most time between two records of ours.
+	announceAgain = 8 * time.Minute
+	// recordTTL is for how long a record of ours asks to be kept.
+	recordTTL = 25 * time.Minute
 	// MaxDialFailures is how many failed dials in a row begin a DialBackoff.
 	MaxDialFailures = 2
 	// DialBackoff is how long nobody is dialled again after MaxDialFailures.

@@ -14,7 +14,7 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 	if reason, no := f.refusal(now, b, from, m); no {
 		f.send(from, &Refuse{
 			Stream: f.cfg.Info.Stream, Stripe: b.stripe, Reason: reason,
-			Alternatives: f.alternatives(b, from),
+			Alternatives: f.alternatives(b, from, m.Interior),
 		})
 		return
 	}
@@ -30,7 +30,7 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 		f.bury(now)
 		if of, c := f.victim(now, b, from, m); !f.room() && c != nil {
 			hurry, id := f.going >= f.overlap(), c.id
-			f.dismiss(now, of, c, Full)
+			f.dismissFor(now, of, c, b, m, from)
 			if hurry {
 				f.removeChild(of, id) // there is no uplink for one more that goes slowly
 			}
@@ -192,29 +192,30 @@ func (f *Forest) Quiet(now time.Time, id membership.NodeID, on bool) {
 // overlap is how many children may be fed beyond the slots while they go.
 func (f *Forest) overlap() int { return max(1, f.cfg.Slots/overlapPart) }
 
-// alternatives are others who may have room in the stripe: our own interior
-// children first, then whom the book knows.
-func (f *Forest) alternatives(b *branch, asker membership.NodeID) [][]byte {
+// alternatives are others who may have room in the stripe for who feeds others there,
+// or for a leaf: our own interior children first, then whom the book knows.
+func (f *Forest) alternatives(b *branch, asker membership.NodeID, interior bool) [][]byte {
 	var near, far [][]byte
-	fit := func(e *membership.Entry) bool {
-		c, ok := e.Carries(f.cfg.Info.Stream)
-		return ok && c.Home(b.stripe) && c.Free > 0 && c.Depth < MaxDepth && !e.Doubted &&
-			e.Node != asker && !f.isRoot(e.Node)
-	}
+	fit := func(e *membership.Entry) bool { return !e.Doubted && e.Node != asker && !f.isRoot(e.Node) }
 	for _, c := range b.children {
-		if e, ok := f.book.Get(c.id); ok && c.interior && fit(e) {
-			near = append(near, e.Raw)
+		if e, known := f.book.Get(c.id); known && c.interior && c.evict.IsZero() && fit(e) {
+			// A newcomer feeds others before its record says so. Who feeds others may take
+			// a leaf's place there.
+			if says, ok := e.Carries(f.cfg.Info.Stream); interior || !ok || !says.Home(b.stripe) || says.Free > 0 {
+				near = append(near, e.Raw)
+			}
 		}
 	}
 	f.rnd.Shuffle(len(near), func(i, j int) { near[i], near[j] = near[j], near[i] })
-	all := f.book.All()
-	if len(all) == 0 {
-		return near
+	have := f.book.Home(f.cfg.Info.Stream, b.stripe)
+	at := 0
+	if len(have) > 0 {
+		at = f.rnd.IntN(len(have))
 	}
-	at := f.rnd.IntN(len(all))
-	for i := 0; i < len(all) && len(near)+len(far) < MaxAlternatives; i++ {
-		e := all[(at+i)%len(all)]
-		if c, _ := e.Carries(f.cfg.Info.Stream); c.Depth > 0 && fit(e) && b.child(e.Node) < 0 {
+	for i := 0; i < len(have) && len(near)+len(far) < MaxAlternatives; i++ {
+		e := have[(at+i)%len(have)]
+		c, _ := e.Carries(f.cfg.Info.Stream)
+		if c.Free > 0 && c.Depth > 0 && c.Depth < MaxDepth && fit(e) && b.child(e.Node) < 0 {
 			far = append(far, e.Raw)
 		}
 	}
@@ -222,11 +223,27 @@ func (f *Forest) alternatives(b *branch, asker membership.NodeID) [][]byte {
 	return near[:min(len(near), MaxAlternatives)]
 }
 
+// dismissFor dismisses a child in whose place another comes. One that will feed others
+// in the same stripe is named first: it has room.
+func (f *Forest) dismissFor(now time.Time, of *branch, c *child, b *branch, m *Subscribe, from membership.NodeID) {
+	var first [][]byte
+	if e, known := f.book.Get(from); known && of == b && m.Interior {
+		first = append(first, e.Raw)
+	}
+	f.dismissTo(now, of, c, Full, first)
+}
+
 // dismiss asks a child to find another parent and says when it is starved.
 func (f *Forest) dismiss(now time.Time, b *branch, c *child, why Reason) {
+	f.dismissTo(now, b, c, why, nil)
+}
+
+// dismissTo is dismiss with those who are named before all others.
+func (f *Forest) dismissTo(now time.Time, b *branch, c *child, why Reason, first [][]byte) {
+	named := append(first, f.alternatives(b, c.id, c.interior)...)
 	f.send(c.id, &Drop{
 		Stream: f.cfg.Info.Stream, Stripe: b.stripe, Reason: why,
-		Alternatives: f.alternatives(b, c.id),
+		Alternatives: named[:min(len(named), MaxAlternatives)],
 	})
 	if c.evict.IsZero() {
 		f.going++

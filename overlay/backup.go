@@ -51,8 +51,8 @@ func (f *Forest) fitBackup(now time.Time, b *branch) bool {
 	if !known || f.peers[b.backup.id] == nil || e.Doubted || f.isRoot(b.backup.id) {
 		return false // should somebody else turn up, the source is relieved
 	}
-	_, fit := f.eligible(now, b, e, false)
-	return fit
+	_, fit := f.offers(b, e, false)
+	return fit && f.eligible(now, b, e, false)
 }
 
 // root is the stream's source.
@@ -101,8 +101,8 @@ func (f *Forest) bestBackup(now time.Time, b *branch) (membership.NodeID, bool) 
 	}
 	var best *membership.Entry
 	var bestScore time.Duration
-	for _, e := range f.book.All() {
-		if _, ok := f.eligible(now, b, e, false); !ok || e.Doubted || unfit(e.Node) {
+	for _, e := range f.book.Home(f.cfg.Info.Stream, b.stripe) {
+		if _, ok := f.offers(b, e, false); !ok || e.Doubted || unfit(e.Node) || !f.eligible(now, b, e, false) {
 			continue
 		}
 		if score := f.score(e, false, true); best == nil || score < bestScore {

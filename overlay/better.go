@@ -52,7 +52,11 @@ func (f *Forest) seekBetter(now time.Time) {
 	}
 	var of []*branch
 	for _, b := range f.branches {
-		if gain>>b.stripe&1 == 1 {
+		switch {
+		case gain>>b.stripe&1 == 0:
+		case b.home: // it lifts all below us
+			of = []*branch{b}
+		case len(of) == 0 || !of[0].home:
 			of = append(of, b)
 		}
 	}

@@ -40,15 +40,15 @@ func (f *Forest) tellLive(now time.Time) {
 
 // victim is the child in whose place somebody is let in although there is no
 // room: one that feeds nobody in the stripe, for who does; one that has more
-// than k stripes, for who has less, or for who gives something if it gives
-// nothing. It is nil if there is none, or too many have been asked to go already.
+// than k stripes, for who has less and found no room elsewhere, or for who gives
+// something if it gives nothing. It is nil if there is none, or too many have been asked to go already.
 func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Subscribe) (of *branch, c *child) {
 	if f.going >= f.overlap() && !f.misses(b, m) {
 		return nil, nil
 	}
 	var best *child
 	bestRank := 0
-	needy := m.Live < f.cfg.Info.Layout.K
+	needy := m.Live < f.cfg.Info.Layout.K && m.LastResort
 	gives := f.gives(from)
 	for i := len(b.children) - 1; i >= 0; i-- {
 		c := &b.children[i]

@@ -159,6 +159,7 @@ func New(now time.Time, cfg Config, book *membership.Book, rnd *rand.Rand) *Fore
 	}
 	f.born, f.tidyAt, f.betterAt = now, now, now.Add(betterEvery)
 	f.cover = make([]cover, len(f.branches))
+	book.Follow(cfg.Info.Stream)
 	f.setQuotas(now)
 	f.Step(now)
 	return f

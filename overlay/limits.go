@@ -18,6 +18,9 @@ const (
 	MaxRedirects = 4
 	// MaxTried is how many candidates one round of a search asks.
 	MaxTried = 12
+	// fullEnough is how many must have refused for want of a slot before somebody is
+	// asked as a last resort, who then may dismiss one that has more stripes.
+	fullEnough = 3
 	// Choice is among how many candidates, drawn by chance, the best is taken.
 	Choice = 5
 	// Roots is how many relays the source feeds in each stripe, when its uplink

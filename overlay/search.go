@@ -194,9 +194,13 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 	}
 	has := s.urgent() && f.live(now) >= f.cfg.Info.Layout.K
 	var sure, spare, doubted []*membership.Entry
-	for _, e := range f.book.All() {
-		c, ok := f.eligible(now, b, e, s.stage == stageAnyone)
-		if !ok || s.find(e.Node) != nil || s.tidy && !s.better(b, c) || s.stage == stageCandidates && f.hopeless(b, c, has) {
+	from := f.book.Home(f.cfg.Info.Stream, b.stripe)
+	if s.stage == stageAnyone {
+		from = f.book.All()
+	}
+	for _, e := range from {
+		c, ok := f.offers(b, e, s.stage == stageAnyone)
+		if !ok || !f.eligible(now, b, e, s.stage == stageAnyone) || s.find(e.Node) != nil || s.tidy && !s.better(b, c) || s.stage == stageCandidates && f.hopeless(b, c, has) {
 			continue
 		}
 		switch {
@@ -277,30 +281,33 @@ func (s *search) better(b *branch, c membership.Carried) bool {
 	return c.Free > 0 || b.home && s.above > 0 // who feeds others may take a leaf's place
 }
 
-// fits reports whether somebody who was named by another may be asked.
+// fits reports whether somebody who was named by another may be asked: who named it
+// knows better than its record what it has.
 func (f *Forest) fits(now time.Time, b *branch, id membership.NodeID) bool {
 	e, known := f.book.Get(id)
-	if !known || id == f.root() {
-		return true
-	}
-	_, ok := f.eligible(now, b, e, b.search.stage >= stageAnyone)
-	return ok
+	return !known || id == f.root() || f.eligible(now, b, e, b.search.stage >= stageAnyone)
 }
 
-// eligible reports whether a node could be the parent of a stripe, as far as its
-// record tells; anyone says to disregard the rules of m and of networks.
-func (f *Forest) eligible(now time.Time, b *branch, e *membership.Entry, anyone bool) (membership.Carried, bool) {
+// eligible reports whether a node may be the parent of a stripe, if it has it;
+// anyone says to disregard the rules of m and of networks.
+func (f *Forest) eligible(now time.Time, b *branch, e *membership.Entry, anyone bool) bool {
 	c, ok := e.Carries(f.cfg.Info.Stream)
 	switch {
-	case !ok, !c.Home(b.stripe) && (!anyone || c.Free == 0), c.Depth >= MaxDepth, c.Epoch != f.cfg.Info.Epoch,
-		c.Depth == 0 && !anyone, // it has no parent itself
-		e.Node == f.root(),      // asked by rootFirst, or as a last resort
+	case ok && (c.Depth >= MaxDepth || c.Epoch != f.cfg.Info.Epoch),
+		e.Node == f.root(), // asked by rootFirst, or as a last resort
 		e.Node == b.parent,
 		b.shunned(e.Node, now),
 		f.peers[e.Node] == nil && !e.MayDial(now):
-		return c, false
+		return false
 	}
-	return c, anyone || f.standsIn(e.Node.Short(), b) < f.most() && !f.crowded(b, e)
+	return anyone || f.standsIn(e.Node.Short(), b) < f.most() && !f.crowded(b, e)
+}
+
+// offers reports whether a node has a stripe, as far as its record tells; of anyone
+// it is enough to have slots, and who has the stripe need have no parent itself yet.
+func (f *Forest) offers(b *branch, e *membership.Entry, anyone bool) (membership.Carried, bool) {
+	c, _ := e.Carries(f.cfg.Info.Stream)
+	return c, c.Home(b.stripe) && (anyone || c.Depth > 0) || anyone && c.Free > 0
 }
 
 // most is in how many of our stripes one node may be an ancestor.
@@ -397,7 +404,7 @@ func (f *Forest) subscribe(now time.Time, b *branch) *Subscribe {
 		Live:     f.live(now),
 	}
 	if s := b.search; s != nil {
-		m.LastResort = s.stage != stageCandidates
+		m.LastResort = s.stage != stageCandidates || s.full >= fullEnough
 		m.IfNewer = s.silent
 	}
 	if b.got {

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"slices"
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
@@ -51,51 +50,35 @@ func (c *Core) spareUpload() float64 {
 	return max(spare, least)
 }
 
-// advertise signs and spreads our record when it changed.
-func (c *Core) advertise(now time.Time) {
-	if now.Before(c.advertNext) || !c.changed && now.Before(c.advertDue) {
-		return
+// announce signs our record if it is news, tells our neighbours, and spreads it.
+func (c *Core) announce(now time.Time) {
+	if c.announcer.IsDue(now) {
+		c.renew(now)
 	}
-	c.changed = false
-	rec := membership.Record{Node: c.self, TTL: recordTTL, Addrs: c.cfg.Addrs}
+	if raw := c.announcer.Spread(now, len(c.book.All())); raw != nil {
+		c.out = append(c.out, Advertise{Record: raw})
+	}
+}
+
+// renew makes our record what it should be now.
+func (c *Core) renew(now time.Time) {
+	rec := membership.Record{Node: c.self, Addrs: c.cfg.Addrs}
 	for _, s := range c.streams {
-		a := s.forest.Advert()
 		rec.Slots += c.slots(s.info, s.source)
-		rec.Streams = append(rec.Streams, a)
+		rec.Streams = append(rec.Streams, s.forest.Advert())
 	}
 	if rec.Slots == 0 && !c.cfg.Gossips {
-		c.advertDue = now.Add(advertiseAgain)
+		c.announcer.Silent(now)
 		return // who gives nothing is no candidate, and nobody needs to know
 	}
-	rec.Seq = c.advert.Seq
-	if c.advertised && now.Before(c.advertDue) && sameRecord(rec, c.advert) {
+	raw := c.announcer.Announce(now, rec, len(c.book.All()))
+	if raw == nil {
 		return
 	}
-	rec.Seq = max(uint64(now.UnixMilli()), c.advert.Seq+1)
-	c.advert, c.advertRaw, c.advertised = rec, rec.Sign(c.cfg.Key), true
-	c.advertNext, c.advertDue = now.Add(c.advertisePause()), now.Add(advertiseAgain)
-	c.out = append(c.out, Advertise{Record: c.advertRaw})
-	hello := &overlay.Hello{Record: c.advertRaw}
+	hello := &overlay.Hello{Record: raw}
 	for _, p := range c.peers {
 		if p.pinned || !c.cfg.Gossips {
 			c.out = append(c.out, Say{Peer: p.id, Msg: hello})
 		}
 	}
-}
-
-// advertisePause is the least time to our next record: the more there are of us,
-// the less of gossip each may have.
-func (c *Core) advertisePause() time.Duration {
-	return min(max(advertiseEvery, time.Duration(len(c.book.All()))*advertiseEach), advertiseMost)
-}
-
-// sameRecord reports whether two of our records tell others the same: that a few
-// slots more or fewer are free changes nobody's mind, but none or some does.
-func sameRecord(a, b membership.Record) bool {
-	return a.Slots == b.Slots && slices.EqualFunc(a.Streams, b.Streams, func(x, y membership.Carried) bool {
-		few := max(1, a.Slots/8)
-		near := x.Free-y.Free <= few && y.Free-x.Free <= few && (x.Free == 0) == (y.Free == 0)
-		x.Free, y.Free = 0, 0
-		return near && x == y
-	})
 }

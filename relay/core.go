@@ -61,14 +61,9 @@ type Core struct {
 
 	askPause time.Duration // between the last two questions for records
 
-	advert     membership.Record // as last advertised
-	advertRaw  []byte
-	advertNext time.Time // not before
-	advertDue  time.Time // again at the latest
-	advertised bool
-	changed    bool // something happened that our record may show
-	moved      bool // something happened that our connections may show
-	movedNext  time.Time
+	announcer membership.Announcer
+	moved     bool // something happened that our connections may show
+	movedNext time.Time
 
 	leaving bool
 	leftAt  time.Time
@@ -94,7 +89,7 @@ func New(now time.Time, cfg Config, rnd *rand.Rand) *Core {
 		book:  membership.NewBook(self, cfg.Open),
 		wants: slices.Clone(cfg.Streams),
 		past:  NewBucket(now, cfg.Upload*catchUpShare),
-		askAt: now, advertNext: now, advertDue: now, changed: true,
+		askAt: now, announcer: membership.NewAnnouncer(now, cfg.Key),
 	}
 }
 
@@ -147,7 +142,8 @@ func (c *Core) Handle(now time.Time, in Input) []Output {
 	switch in.(type) {
 	case Arrived, Checked, Rebuilt, Publish, Learned, Rumour, Measured, Wake:
 	default:
-		c.changed, c.moved = true, true
+		c.announcer.Changed()
+		c.moved = true
 	}
 	c.step(now)
 	return c.out
@@ -162,10 +158,7 @@ func (c *Core) Deadline() (time.Time, bool) {
 		}
 		return at, !at.IsZero()
 	}
-	at := c.advertDue
-	if c.changed {
-		at = c.advertNext
-	}
+	at := c.announcer.Due()
 	if c.asking() && c.askAt.Before(at) {
 		at = c.askAt
 	}
@@ -213,13 +206,14 @@ func (c *Core) step(now time.Time) {
 		c.moved, c.movedNext = false, now.Add(connectionsEvery)
 		c.connections()
 	}
-	c.advertise(now)
+	c.announce(now)
 }
 
 // drain turns a forest's outputs into ours.
 func (c *Core) drain(now time.Time, s *stream) {
 	for _, o := range s.forest.Take() {
-		c.changed, c.moved = true, true
+		c.announcer.Changed()
+		c.moved = true
 		switch o := o.(type) {
 		case overlay.Send:
 			c.out = append(c.out, Say{Peer: o.To, Msg: o.Msg})
@@ -288,16 +282,23 @@ func (c *Core) up(now time.Time, id membership.NodeID) {
 		words:  NewAllowance(now, messageRate, messageBurst),
 	})
 	c.book.Confirm(id)
-	if c.advertised {
-		c.out = append(c.out, Say{Peer: id, Msg: &overlay.Hello{Record: c.advertRaw}})
+	if raw := c.announcer.Raw(); raw != nil {
+		c.out = append(c.out, Say{Peer: id, Msg: &overlay.Hello{Record: raw}})
 	}
 	for _, s := range c.streams {
-		c.out = append(c.out, Say{Peer: id, Msg: &overlay.Sample{Stream: s.info.Stream, Info: s.rawInfo}})
+		if e, known := c.book.Get(id); !known || !carries(e, s.info.Stream) {
+			c.out = append(c.out, Say{Peer: id, Msg: &overlay.Sample{Stream: s.info.Stream, Info: s.rawInfo}})
+		}
 		s.forest.Up(now, id)
 	}
 	for _, want := range c.wants {
 		c.question(c.peers[i], want)
 	}
+}
+
+func carries(e *membership.Entry, id stripe.ID) bool {
+	_, ok := e.Carries(id)
+	return ok
 }
 
 func (c *Core) down(now time.Time, in Down) {
@@ -417,9 +418,9 @@ func (c *Core) answer(p *peer, id stripe.ID) {
 	room := overlay.MaxMessage - stripe.MaxInfo - 128
 	if s := c.stream(id); s != nil {
 		m.Info = s.rawInfo
-		if c.advertised {
-			m.Records = append(m.Records, c.advertRaw)
-			room -= len(c.advertRaw) + 2
+		if raw := c.announcer.Raw(); raw != nil {
+			m.Records = append(m.Records, raw)
+			room -= len(raw) + 2
 		}
 	}
 	m.Records = append(m.Records, c.book.Sample(c.rnd, id, overlay.MaxSample-1, room-2*overlay.MaxSample)...)
@@ -521,6 +522,6 @@ func (c *Core) leave(now time.Time) {
 			c.leftAt = t
 		}
 	}
-	c.changed, c.advertNext = true, now
-	c.advertise(now) // that there is nothing to be had here any more
+	c.announcer.Hurry(now)
+	c.announce(now) // that there is nothing to be had here any more
 }

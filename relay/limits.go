@@ -78,13 +78,6 @@ const (
 	refreshEvery = 5 * time.Second
 	// connectionsEvery is how often it is looked which connections are needed.
 	connectionsEvery = 200 * time.Millisecond
-	// advertiseEvery is the least time between two records of ours, or advertiseEach
-	// for every node known up to advertiseMost; advertiseAgain is the most.
-	advertiseEvery = 500 * time.Millisecond
-	advertiseEach  = 5 * time.Millisecond
-	advertiseMost  = 5 * time.Second
-	advertiseAgain = 8 * time.Minute
-	recordTTL      = 25 * time.Minute
 	// lingering is how long a stream that ended is kept for those who are late.
 	lingering = 30 * time.Second
 	// maxPast is how many ended epochs are remembered, so that an old info does

@@ -157,6 +157,9 @@ func (c *Core) closeStream(now time.Time, s *stream) {
 	s.forest.Close()
 	c.drain(now, s)
 	c.streams = slices.DeleteFunc(c.streams, func(o *stream) bool { return o == s })
+	if c.stream(s.info.Stream) == nil {
+		c.book.Unfollow(s.info.Stream)
+	}
 	c.over = append(c.over, epochOf{s.info.Stream, s.info.Epoch})
 	if len(c.over) > maxPast {
 		c.over = slices.Delete(c.over, 0, 1)

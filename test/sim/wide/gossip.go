@@ -1,6 +1,7 @@
 package wide
 
 import (
+	"fmt"
 	"math/bits"
 	"slices"
 	"time"
@@ -12,10 +13,10 @@ import (
 // the place of an older; so many are spread a second, and reach a member some
 // time later.
 //
-// The rate is what the pool's settings allow: 3 packets of 1,150 B every 200 ms,
+// The rate is what the pool's settings allow: 2 packets of 1,150 B every 200 ms,
 // each of about 3 records in their wrapping; nearly a half bring something new.
 const (
-	gossipEvery   = 100 * time.Millisecond
+	gossipEvery   = 150 * time.Millisecond
 	gossipBatch   = 2   // records spread every gossipEvery
 	gossipRoom    = 4.5 // records that a member can send in that time
 	gossipMult    = 8   // memberlist's RetransmitMult
@@ -43,7 +44,8 @@ type news struct {
 }
 
 // spread queues a member's newest record.
-func (w *World) spread(n *node) {
+func (w *World) spread(n *node, raw []byte) {
+	n.toSpread = raw
 	if !slices.Contains(w.gossip.waiting, n.index) {
 		w.gossip.waiting = append(w.gossip.waiting, n.index)
 	}
@@ -62,8 +64,8 @@ func (w *World) gossipRound() {
 		if n.spreadRaw == nil {
 			g.state = append(g.state, n.index)
 		}
-		n.spreadRaw = n.advertRaw
-		g.log = append(g.log, news{w.t, n.index, n.advertRaw})
+		n.spreadRaw = n.toSpread
+		g.log = append(g.log, news{w.t, n.index, n.spreadRaw})
 		digits := (bits.Len(uint(g.members))*3 + 9) / 10 // of the number of members
 		// A member's newer record takes the place of its older one in the queue.
 		each := float64(gossipMult * digits)
@@ -71,7 +73,7 @@ func (w *World) gossipRound() {
 	}
 	sent := min(g.owed, gossipRoom)
 	g.owed -= sent
-	g.bytes += int(sent * float64(g.members) * float64(wrapping+len(w.nodes[0].advertRaw)))
+	g.bytes += int(sent * float64(g.members) * float64(wrapping+len(w.nodes[0].announcer.Raw())))
 }
 
 // exchange is what a member is told when it joins.
@@ -109,6 +111,10 @@ func (g *gossip) mourn(w *World, n *node) {
 }
 
 // remember keeps an opened record for all the books.
-func (w *World) remember(rec membership.Record, raw []byte) {
+func (w *World) remember(raw []byte) {
+	rec, err := membership.OpenRecord(raw)
+	if err != nil {
+		panic(fmt.Sprintf("wide: a bad record: %v", err))
+	}
 	w.records[string(raw)] = rec
 }

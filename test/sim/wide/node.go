@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
@@ -14,12 +13,9 @@ import (
 
 // What relay.Core does around a Forest, and when.
 const (
-	askEvery       = 500 * time.Millisecond
-	refreshEvery   = 5 * time.Second
-	advertiseEvery = 500 * time.Millisecond
-	advertiseAgain = 3 * time.Minute
-	recordTTL      = 10 * time.Minute
-	questions      = 3 // at a time, about a stream that nobody told of yet
+	askEvery     = 500 * time.Millisecond
+	refreshEvery = 5 * time.Second
+	questions    = 3 // at a time, about a stream that nobody told of yet
 )
 
 // node is one participant: a Forest, and of relay.Core what a Forest needs.
@@ -43,15 +39,12 @@ type node struct {
 	kids     []kid
 	lag      int64 // blocks that its slowest flow is behind, and one
 
-	askAt      time.Duration
-	askPause   time.Duration
-	advert     membership.Record
-	advertRaw  []byte
-	advertNext time.Duration
-	advertDue  time.Duration
-	changed    bool
+	askAt     time.Duration
+	askPause  time.Duration
+	announcer membership.Announcer
 
-	spreadRaw []byte // what gossip spread last
+	toSpread  []byte // what gossip is to spread next
+	spreadRaw []byte // what it spread last
 	spreadLag time.Duration
 	cursor    int
 
@@ -69,7 +62,7 @@ func (n *node) begin() {
 	for s := range n.flows {
 		n.flows[s].last = -1
 	}
-	n.askAt, n.advertNext, n.advertDue, n.changed = w.t, w.t, w.t, true
+	n.askAt, n.announcer = w.t, membership.NewAnnouncer(w.now(), w.key(int(n.index)))
 	if n.slots > 0 && w.gossip.members < w.Members+1 {
 		n.member = true
 		w.gossip.members++
@@ -90,7 +83,8 @@ func (n *node) open() {
 	n.forest = overlay.New(w.now(), overlay.Config{
 		Self: n.id, Info: w.info, Source: n.index == 0, All: n.index != 0, Slots: n.slots, Back: w.Delay,
 	}, n.book, n.rnd)
-	n.changed, n.askPause = true, 0
+	n.announcer.Changed()
+	n.askPause = 0
 	for _, l := range n.links {
 		n.measured(w.nodes[l.peer])
 	}
@@ -105,16 +99,18 @@ func (n *node) measured(p *node) {
 
 func (n *node) up(p *node) {
 	n.book.Confirm(p.id)
-	if n.advertRaw != nil {
-		n.w.say(n, p, &overlay.Hello{Record: n.advertRaw})
+	if raw := n.announcer.Raw(); raw != nil {
+		n.w.say(n, p, &overlay.Hello{Record: raw})
 	}
 	if n.forest != nil {
-		n.w.say(n, p, &overlay.Sample{Stream: n.w.info.Stream, Info: n.w.rawInfo})
+		if e, known := n.book.Get(p.id); !known || len(e.Streams) == 0 {
+			n.w.say(n, p, &overlay.Sample{Stream: n.w.info.Stream, Info: n.w.rawInfo})
+		}
 		n.measured(p)
 	} else {
 		n.w.say(n, p, &overlay.Ask{Stream: n.w.info.Stream})
 	}
-	n.changed = true
+	n.announcer.Changed()
 	n.settle()
 }
 
@@ -122,7 +118,7 @@ func (n *node) down(p *node) {
 	if n.forest != nil {
 		n.forest.Down(n.w.now(), p.id)
 	}
-	n.changed = true
+	n.announcer.Changed()
 	n.settle()
 }
 
@@ -158,7 +154,7 @@ func (n *node) hear(from *node, m overlay.Message) {
 		}
 		n.forest.Heard(n.w.now(), from.id, m)
 	}
-	n.changed = true
+	n.announcer.Changed()
 	n.settle()
 }
 
@@ -180,9 +176,9 @@ func (n *node) answer(p *node) {
 	room := overlay.MaxMessage - stripe.MaxInfo - 128
 	if n.forest != nil {
 		m.Info = n.w.rawInfo
-		if n.advertRaw != nil {
-			m.Records = append(m.Records, n.advertRaw)
-			room -= len(n.advertRaw) + 2
+		if raw := n.announcer.Raw(); raw != nil {
+			m.Records = append(m.Records, raw)
+			room -= len(raw) + 2
 		}
 	}
 	m.Records = append(m.Records, n.book.Sample(n.rnd, n.w.info.Stream, overlay.MaxSample-1, room-2*overlay.MaxSample)...)
@@ -238,11 +234,8 @@ func (n *node) settle() {
 	if n.asking() && n.askAt <= w.t {
 		n.ask()
 	}
-	n.advertise()
-	at := n.advertDue
-	if n.changed {
-		at = n.advertNext
-	}
+	n.announce()
+	at := n.announcer.Due().Sub(epoch0)
 	if n.asking() {
 		at = min(at, n.askAt)
 	}
@@ -264,7 +257,7 @@ func (n *node) settle() {
 func (n *node) drain() {
 	w := n.w
 	for _, o := range n.forest.Take() {
-		n.changed = true
+		n.announcer.Changed()
 		switch o := o.(type) {
 		case overlay.Send:
 			w.say(n, w.nodes[w.byID[o.To]], o.Msg)
@@ -282,50 +275,40 @@ func (n *node) drain() {
 	}
 }
 
-// advertise spreads our record when it changed.
-func (n *node) advertise() {
+// announce signs our record if it is news, tells our neighbours, and spreads it.
+func (n *node) announce() {
 	w := n.w
-	if w.t < n.advertNext || !n.changed && w.t < n.advertDue {
-		return
+	if n.announcer.IsDue(w.now()) {
+		n.renew()
 	}
-	n.changed = false
-	rec := membership.Record{Node: n.id, TTL: recordTTL, Addrs: []netip.AddrPort{addr(n.index)}}
+	if raw := n.announcer.Spread(w.now(), len(n.book.All())); raw != nil && n.member {
+		w.spread(n, raw)
+	}
+}
+
+func (n *node) renew() {
+	w := n.w
+	rec := membership.Record{Node: n.id, Addrs: []netip.AddrPort{addr(n.index)}}
 	if n.forest != nil {
 		rec.Slots = n.slots
 		rec.Streams = []membership.Carried{n.forest.Advert()}
 	}
 	if rec.Slots == 0 && !n.member {
-		n.advertDue = w.t + advertiseAgain
+		n.announcer.Silent(w.now())
 		return
 	}
-	rec.Seq = n.advert.Seq
-	if n.advertRaw != nil && w.t < n.advertDue && sameRecord(rec, n.advert) {
+	raw := n.announcer.Announce(w.now(), rec, len(n.book.All()))
+	if raw == nil {
 		return
 	}
-	rec.Seq = max(uint64(w.now().UnixMilli()), n.advert.Seq+1)
-	n.advert, n.advertRaw = rec, rec.Sign(w.key(int(n.index)))
-	w.remember(rec, n.advertRaw)
-	n.advertNext, n.advertDue = w.t+advertiseEvery, w.t+advertiseAgain
-	if n.member {
-		w.spread(n)
-	}
-	hello := &overlay.Hello{Record: n.advertRaw}
+	w.remember(raw)
+	hello := &overlay.Hello{Record: raw}
 	n.mark()
 	for _, l := range n.links {
 		if !n.member || l.needed {
 			w.say(n, w.nodes[l.peer], hello)
 		}
 	}
-}
-
-// sameRecord is what relay.Core takes for no news.
-func sameRecord(a, b membership.Record) bool {
-	return a.Slots == b.Slots && slices.EqualFunc(a.Streams, b.Streams, func(x, y membership.Carried) bool {
-		few := max(1, a.Slots/8)
-		near := x.Free-y.Free <= few && y.Free-x.Free <= few && (x.Free == 0) == (y.Free == 0)
-		x.Free, y.Free = 0, 0
-		return near && x == y
-	})
 }
 
 // addr is where node i is: everyone has a network of their own.
