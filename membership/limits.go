@@ -24,7 +24,7 @@ const (
 	announceEvery = 500 * time.Millisecond
 	nearEach      = 5 * time.Millisecond
 	nearMost      = 5 * time.Second
-	farEach       = 400 * time.Millisecond
+	farEach       = 100 * time.Millisecond
 	// announceAgain is the most time between two records of ours.
 	announceAgain = 8 * time.Minute
 	// recordTTL is for how long a record of ours asks to be kept.

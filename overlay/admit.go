@@ -29,10 +29,13 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 	if i < 0 {
 		f.bury(now)
 		if of, c := f.victim(now, b, from, m); !f.room() && c != nil {
-			hurry, id := f.going >= f.overlap(), c.id
-			f.dismissFor(now, of, c, b, m, from)
-			if hurry {
-				f.removeChild(of, id) // there is no uplink for one more that goes slowly
+			why, id := Full, c.id
+			if f.going >= f.overlap() {
+				why = Cut // there is no uplink for one more that goes slowly
+			}
+			f.dismissFor(now, of, c, why, b, m, from)
+			if why == Cut {
+				f.removeChild(of, id)
 			}
 		}
 		b.children = append(b.children, child{id: from, since: now})
@@ -152,7 +155,7 @@ func (f *Forest) bury(now time.Time) {
 		for i := range b.children {
 			if c := &b.children[i]; c.evict.IsZero() && f.isQuiet(c.id) {
 				id := c.id
-				f.dismiss(now, b, c, Full)
+				f.dismiss(now, b, c, Cut)
 				f.removeChild(b, id)
 				return
 			}
@@ -225,12 +228,12 @@ func (f *Forest) alternatives(b *branch, asker membership.NodeID, interior bool)
 
 // dismissFor dismisses a child in whose place another comes. One that will feed others
 // in the same stripe is named first: it has room.
-func (f *Forest) dismissFor(now time.Time, of *branch, c *child, b *branch, m *Subscribe, from membership.NodeID) {
+func (f *Forest) dismissFor(now time.Time, of *branch, c *child, why Reason, b *branch, m *Subscribe, from membership.NodeID) {
 	var first [][]byte
 	if e, known := f.book.Get(from); known && of == b && m.Interior {
 		first = append(first, e.Raw)
 	}
-	f.dismissTo(now, of, c, Full, first)
+	f.dismissTo(now, of, c, why, first)
 }
 
 // dismiss asks a child to find another parent and says when it is starved.
@@ -240,6 +243,9 @@ func (f *Forest) dismiss(now time.Time, b *branch, c *child, why Reason) {
 
 // dismissTo is dismiss with those who are named before all others.
 func (f *Forest) dismissTo(now time.Time, b *branch, c *child, why Reason, first [][]byte) {
+	if f.short && f.cfg.Source {
+		why = Cut // there is no uplink for two
+	}
 	named := append(first, f.alternatives(b, c.id, c.interior)...)
 	f.send(c.id, &Drop{
 		Stream: f.cfg.Info.Stream, Stripe: b.stripe, Reason: why,
@@ -249,8 +255,8 @@ func (f *Forest) dismissTo(now time.Time, b *branch, c *child, why Reason, first
 		f.going++
 	}
 	c.evict = now.Add(shedTime)
-	if f.short && f.cfg.Source {
-		c.evict = now // there is no uplink for two
+	if why == Cut {
+		c.evict = now
 	}
 }
 

@@ -43,7 +43,11 @@ func (f *Forest) tellLive(now time.Time) {
 // than k stripes, for who has less and found no room elsewhere, or for who gives
 // something if it gives nothing. It is nil if there is none, or too many have been asked to go already.
 func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Subscribe) (of *branch, c *child) {
-	if f.going >= f.overlap() && !f.misses(b, m) {
+	most := f.overlap()
+	if m.Interior && !f.short {
+		most = max(most, hurried)
+	}
+	if f.going >= most && !f.misses(b, m) {
 		return nil, nil
 	}
 	var best *child

@@ -240,16 +240,19 @@ func (f *Forest) longWithout(now time.Time, b *branch) bool {
 	return now.Sub(later(b.heard, f.born)) >= stuckAfter
 }
 
-// scant is a stripe of which no slot is known to be free, while we have some that
-// nobody needs where they are.
+// scant is a stripe that has too few free slots for the children of one of its relays
+// if that dies, while we have some that nobody needs where they are.
 func (f *Forest) scant() *branch {
 	if f.short || f.cfg.Slots-f.children < max(4, f.cfg.Slots/spareSlots) {
 		return nil
 	}
 	return f.first(func(b *branch) bool {
-		return !b.home && len(b.children) == 0 && b.quota > 0 && f.cover[b.stripe].free == 0
+		return !b.home && len(b.children) == 0 && b.quota > 0 && f.cover[b.stripe].scant()
 	})
 }
+
+// scant reports whether the others could not take the children of one of them.
+func (c cover) scant() bool { return c.relays == 0 || float64(c.free) < c.slots/float64(c.relays) }
 
 // rescue takes a stripe in which everybody refused us as a home stripe, for who
 // feeds others displaces a leaf, which it then feeds. Others are in the same plight:

@@ -35,6 +35,9 @@ const (
 	// them while those who were displaced find another parent.
 	overlapPart = 8
 
+	// hurried is how many may be on their way out, or be shown out at once, for others
+	// who will feed somebody in the stripe.
+	hurried = 4
 	// spareSlots is the part of the slots, one in so many, that must be free for a
 	// stripe to become a home stripe because somebody asks for it.
 	spareSlots = 8
@@ -82,6 +85,9 @@ const (
 	urgentAsks = 2
 	// urgentDials is how many are then dialled at the same time.
 	urgentDials = 2
+	// urgentDialWait is how long those are waited for before another is dialled, or the
+	// source is asked.
+	urgentDialWait = 120 * time.Millisecond
 	// dialWait is the same for one that must be dialled first.
 	dialWait = 600 * time.Millisecond
 	// giveUp is how long an unanswered request is waited for at all.
@@ -109,7 +115,7 @@ const (
 	betterEvery = 5 * time.Second
 	// standbyEvery is how often a backup is asked whether it still would, and how
 	// long one that would not is left alone.
-	standbyEvery = 10 * time.Second
+	standbyEvery = 20 * time.Second
 	// repairWait is how long a parent that says it is looking for another is
 	// waited for, and repairMax how long that may go on.
 	repairWait = time.Second

@@ -149,13 +149,15 @@ const (
 	Nothing
 	// Leaving: the parent is about to go.
 	Leaving
+	// Cut: the child is fed no more, from now on.
+	Cut
 
 	reasonCount
 )
 
 // String is the reason in one or two words.
 func (r Reason) String() string {
-	return [...]string{"full", "not a home stripe", "not ready", "too deep", "loop", "nothing newer", "leaving"}[r]
+	return [...]string{"full", "not a home stripe", "not ready", "too deep", "loop", "nothing newer", "leaving", "cut"}[r]
 }
 
 // ErrMessage is wrapped by every refusal of a message's bytes.

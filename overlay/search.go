@@ -69,6 +69,18 @@ func (s *search) open() int {
 	return n
 }
 
+// expected is how many of those still are likely to answer: one that cannot be
+// reached soon is most likely dead.
+func (s *search) expected(now time.Time) int {
+	n := 0
+	for _, r := range s.asked {
+		if !r.answered && (r.sent || now.Sub(r.at) < urgentDialWait) {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *search) waitsFor(id membership.NodeID) bool {
 	r := s.find(id)
 	return r != nil && !r.answered
@@ -357,10 +369,10 @@ func (f *Forest) ask(now time.Time, b *branch, id membership.NodeID) {
 			s.next = now.Add(min(answerWait, 2*p.rtt+urgentWait))
 		}
 		s.wait = s.next
-		if s.urgent() && s.open() < urgentAsks {
+		f.connected(now, b, id)
+		if s.urgent() && s.expected(now) < urgentAsks {
 			s.next = now
 		}
-		f.connected(now, b, id)
 		return
 	}
 	e, known := f.book.Get(id)
@@ -370,9 +382,9 @@ func (f *Forest) ask(now time.Time, b *branch, id membership.NodeID) {
 	}
 	s.next = now.Add(dialWait)
 	if s.urgent() {
-		s.next = now.Add(answerWait)
+		s.next = now.Add(urgentDialWait)
 		s.wait = s.next
-		if s.open() < urgentDials && s.stage == stageCandidates {
+		if s.expected(now) < urgentDials && s.stage == stageCandidates {
 			s.next = now
 		}
 	}
@@ -530,13 +542,12 @@ func (f *Forest) dropped(now time.Time, b *branch, from membership.NodeID, m *Dr
 	}
 	b.shun(from, now)
 	b.goBy = now.Add(shedTime)
-	atOnce := f.short && f.isRoot(from) // it has no uplink for two
-	if atOnce {
+	if m.Reason == Cut {
 		b.goBy = now
 	}
 	f.seek(now, b, true)
 	if b.search != nil {
-		b.search.hasty = b.search.hasty || m.Reason == Leaving || atOnce
+		b.search.hasty = b.search.hasty || m.Reason == Leaving || m.Reason == Cut
 	}
 	f.learn(now, b, m.Alternatives)
 }

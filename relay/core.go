@@ -302,9 +302,10 @@ func carries(e *membership.Entry, id stripe.ID) bool {
 }
 
 func (c *Core) down(now time.Time, in Down) {
-	if in.Dialed {
+	switch {
+	case in.Dialed:
 		c.book.DialFailed(now, in.Peer)
-	} else {
+	case !in.Unused:
 		c.book.Doubt(in.Peer)
 	}
 	if i, ok := c.findPeer(in.Peer); ok {

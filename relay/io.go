@@ -20,6 +20,7 @@ type Up struct{ Peer membership.NodeID }
 type Down struct {
 	Peer   membership.NodeID
 	Dialed bool // it was never up: dialling failed
+	Unused bool // it was closed for want of use: the peer is well
 }
 
 // Heard: a peer said something.

@@ -333,7 +333,7 @@ func (h *Host) event(e quicnet.Event) {
 		h.handle(relay.Up{Peer: e.Peer})
 	case quicnet.Down:
 		h.log.Debug("peer down", "peer", e.Peer.Brief(), "reason", e.Reason)
-		h.handle(relay.Down{Peer: e.Peer})
+		h.handle(relay.Down{Peer: e.Peer, Unused: e.Unused})
 	case quicnet.DialFailed:
 		h.log.Debug("dial failed", "peer", e.Peer.Brief(), "addr", e.Addr, "reason", e.Reason)
 		if !e.Peer.IsZero() {

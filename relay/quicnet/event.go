@@ -22,6 +22,7 @@ type Up struct {
 type Down struct {
 	Peer   membership.NodeID
 	Reason string // for people; printable
+	Unused bool   // it was closed for want of use: the peer is well
 }
 
 // DialFailed says that a Dial will not lead to an Up. A dial whose peer has

@@ -107,7 +107,8 @@ func (l *lane) ended() {
 		}
 	}
 	if l.first || len(p.lanes) == 0 {
-		n.endLocked(p, codeBye, whyClosed(err))
+		code, why := closedFor(err)
+		n.endLocked(p, code, why)
 	}
 }
 

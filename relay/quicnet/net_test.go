@@ -266,6 +266,9 @@ func TestUnusedPeerIsClosedUnlessPinned(t *testing.T) {
 		if took := time.Since(began); took < unusedTimeout || took > unusedTimeout+time.Second {
 			t.Errorf("%+v after %v", d, took)
 		}
+		if other := await[Down](t, b, nil); !d.Unused || !other.Unused {
+			t.Errorf("%+v and %+v: nobody is gone", d, other)
+		}
 	})
 }
 

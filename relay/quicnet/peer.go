@@ -229,7 +229,7 @@ func (p *peer) live(up Up) {
 	closers.Wait()
 	p.wg.Wait()
 	n.log.Debug("down", "peer", p.id.Brief(), "why", reason)
-	n.emit(Down{Peer: p.id, Reason: printable(reason)})
+	n.emit(Down{Peer: p.id, Reason: printable(reason), Unused: code == codeUnused})
 	n.mu.Lock()
 	n.shed += p.dropped()
 	delete(n.peers, p.id)
@@ -303,6 +303,14 @@ func (n *Net) panicked(p *peer, r any) {
 }
 
 // whyClosed says for people why a connection ended.
+func closedFor(err error) (quic.ApplicationErrorCode, string) {
+	var app *quic.ApplicationError
+	if errors.As(err, &app) && app.Remote && app.ErrorCode == codeUnused {
+		return codeUnused, whyClosed(err)
+	}
+	return codeBye, whyClosed(err)
+}
+
 func whyClosed(err error) string {
 	var app *quic.ApplicationError
 	var idle *quic.IdleTimeoutError

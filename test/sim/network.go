@@ -31,6 +31,7 @@ type conn struct {
 	used  time.Duration
 	quiet [2]bool // as ends[i] was told of the other
 	check bool    // a doIdle is scheduled
+	spare bool    // it is being closed for want of use
 }
 
 func (c *conn) side(n *Node) int {
@@ -166,7 +167,7 @@ func (w *World) shut(c *conn, n *Node) {
 	if c.open[c.side(n)] {
 		c.close(n)
 		if n.alive {
-			n.handle(relay.Down{Peer: c.other(n).id})
+			n.handle(relay.Down{Peer: c.other(n).id, Unused: c.spare})
 		}
 	}
 }
@@ -215,6 +216,7 @@ func (w *World) idle(c *conn) {
 		}
 	}
 	if c.open[0] && c.open[1] && !c.pins[0] && !c.pins[1] && w.t-c.used > unusedTimeout {
+		c.spare = true
 		w.hangup(c, c.ends[0])
 	}
 	w.watch(c)

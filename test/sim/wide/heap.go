@@ -28,6 +28,7 @@ const (
 	evDialled             // a dial to peer ends well
 	evFailed              // a dial to peer fails
 	evLost                // the connection with peer is found dead
+	evClosed              // peer has closed the connection, which nobody needed
 	evDo                  // the experiment's
 )
 

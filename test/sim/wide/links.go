@@ -10,6 +10,7 @@ import (
 // The transport's bounds and times, as relay and relay/quicnet have them.
 const (
 	maxPeers      = 512
+	maxOutbound   = 128 // dialled by one; the longest unused is closed
 	maxHandshakes = 100 // a second
 	dialTimeout   = 3 * time.Second
 	idleTimeout   = 8 * time.Second
@@ -20,9 +21,10 @@ const (
 
 // link is a connection, as one of its ends keeps it.
 type link struct {
-	peer   int32
-	used   time.Duration
-	needed bool // by its forest, as it was last asked
+	peer    int32
+	dialled bool // by this end
+	needed  bool // by its forest, as it was last asked
+	used    time.Duration
 }
 
 func (n *node) find(peer int32) (int, bool) {
@@ -42,7 +44,7 @@ func (w *World) start(n *node) {
 }
 
 // join starts a node and dials whom its link names: the source and one that is
-// there already. It does so again while nobody is connected.
+// there already. It does so again while nobody has told it of the stream.
 func (w *World) join(n *node) {
 	if n.joined == never {
 		w.start(n)
@@ -50,7 +52,7 @@ func (w *World) join(n *node) {
 	if !n.alive {
 		return
 	}
-	if len(n.links) == 0 {
+	if n.forest == nil || len(n.links) == 0 {
 		w.dial(n, w.nodes[0])
 		if n.index > 1 {
 			if h := w.nodes[1+w.rnd.IntN(int(n.index)-1)]; h.alive {
@@ -94,12 +96,43 @@ func (w *World) dialled(n, to *node) {
 		return
 	}
 	n.dialling = slices.Delete(n.dialling, i, i+1)
-	for _, end := range [2][2]*node{{n, to}, {to, n}} {
+	for i, end := range [2][2]*node{{n, to}, {to, n}} {
 		at, _ := end[0].find(end[1].index)
-		end[0].links = slices.Insert(end[0].links, at, link{peer: end[1].index, used: w.t})
+		end[0].links = slices.Insert(end[0].links, at, link{peer: end[1].index, dialled: i == 0, used: w.t})
 	}
+	n.evict(to)
 	n.up(to)
 	to.up(n)
+}
+
+// evict closes the connection that has been unused for longest, if we dialled too many.
+func (n *node) evict(newest *node) {
+	dialled := 0
+	for i := range n.links {
+		if n.links[i].dialled {
+			dialled++
+		}
+	}
+	if dialled <= maxOutbound {
+		return
+	}
+	n.mark()
+	oldest := -1
+	for i := range n.links {
+		l := &n.links[i]
+		if l.dialled && !l.needed && l.peer != newest.index && (oldest < 0 || l.used < n.links[oldest].used) {
+			oldest = i
+		}
+	}
+	if oldest >= 0 {
+		n.close(n.w.nodes[n.links[oldest].peer])
+	}
+}
+
+// close closes a connection that is of no use.
+func (n *node) close(p *node) {
+	n.w.unlink(n, p, false)
+	n.w.schedule(event{at: n.w.t + n.w.path(n.index, p.index), kind: evClosed, node: p.index, peer: n.index})
 }
 
 // handshake reports whether the source takes one more newcomer in this second.
@@ -119,14 +152,16 @@ func (w *World) dialFailed(n, to *node) {
 	}
 }
 
-// unlink ends a connection at n's end.
-func (w *World) unlink(n, peer *node) {
+// unlink ends a connection at n's end: it was found dead, or is of no use.
+func (w *World) unlink(n, peer *node, dead bool) {
 	i, ok := n.find(peer.index)
 	if !ok {
 		return
 	}
 	n.links = slices.Delete(n.links, i, i+1)
-	n.book.Doubt(peer.id)
+	if dead {
+		n.book.Doubt(peer.id)
+	}
 	n.down(peer)
 }
 
@@ -184,8 +219,7 @@ func (n *node) housekeeping() {
 		if j, ok := p.find(n.index); ok && (p.links[j].needed || w.t-p.links[j].used < unusedTimeout) {
 			continue
 		}
-		w.unlink(n, p)
-		w.schedule(event{at: w.t + w.path(n.index, l.peer), kind: evLost, node: l.peer, peer: n.index})
+		n.close(p)
 	}
 }
 

@@ -201,7 +201,9 @@ func (w *World) perform(e *event) {
 	case evFailed:
 		w.dialFailed(n, w.nodes[e.peer])
 	case evLost:
-		w.unlink(n, w.nodes[e.peer])
+		w.unlink(n, w.nodes[e.peer], true)
+	case evClosed:
+		w.unlink(n, w.nodes[e.peer], false)
 	default:
 		panic(fmt.Sprintf("wide: event of kind %d", e.kind))
 	}
