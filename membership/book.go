@@ -29,6 +29,7 @@ type Book struct {
 	self    NodeID
 	open    Opener
 	entries []*Entry               // sorted by Node
+	byNode  map[NodeID]*Entry      // the same; never ranged over
 	homes   map[stripe.ID]*stripes // the same, of followed streams; never ranged over
 }
 
@@ -46,10 +47,8 @@ func NewBook(self NodeID, open Opener) *Book {
 	if open == nil {
 		open = OpenRecord
 	}
-	return &Book{self: self, open: open, homes: map[stripe.ID]*stripes{}}
+	return &Book{self: self, open: open, byNode: map[NodeID]*Entry{}, homes: map[stripe.ID]*stripes{}}
 }
-
-func (b *Book) find(id NodeID) (int, bool) { return search(b.entries, id) }
 
 // Add takes a signed record. It reports whether the book changed; an error means
 // that the bytes are not a valid record, which is its bearer's fault.
@@ -61,16 +60,15 @@ func (b *Book) Add(now time.Time, raw []byte) (changed bool, err error) {
 	if node == b.self {
 		return false, nil
 	}
-	i, known := b.find(node)
-	if known && seq <= b.entries[i].Seq {
+	e := b.byNode[node]
+	if e != nil && seq <= e.Seq {
 		return false, nil // stale or the same: not worth a look, let alone a signature check
 	}
 	rec, err := b.open(raw)
 	if err != nil {
 		return false, err
 	}
-	if known {
-		e := b.entries[i]
+	if e != nil {
 		b.unlist(e)
 		e.Record, e.Raw, e.Expires, e.Doubted = rec, bytes.Clone(raw), now.Add(rec.TTL), false
 		b.list(e)
@@ -79,8 +77,8 @@ func (b *Book) Add(now time.Time, raw []byte) (changed bool, err error) {
 	if len(b.entries) >= MaxBook && !b.makeRoom(now) {
 		return false, nil
 	}
-	e := &Entry{Record: rec, Raw: bytes.Clone(raw), Expires: now.Add(rec.TTL)}
-	b.entries = insert(b.entries, e)
+	e = &Entry{Record: rec, Raw: bytes.Clone(raw), Expires: now.Add(rec.TTL)}
+	b.entries, b.byNode[node] = insert(b.entries, e), e
 	b.list(e)
 	return true, nil
 }
@@ -146,6 +144,7 @@ func (b *Book) makeRoom(now time.Time) bool {
 	for i, e := range b.entries {
 		if e.failures > 0 || !e.noDial.IsZero() {
 			b.unlist(e)
+			delete(b.byNode, e.Node)
 			b.entries = slices.Delete(b.entries, i, i+1)
 			return true
 		}
@@ -159,6 +158,7 @@ func (b *Book) Expire(now time.Time) {
 		past := !now.Before(e.Expires)
 		if past {
 			b.unlist(e)
+			delete(b.byNode, e.Node)
 		}
 		return past
 	})
@@ -166,10 +166,8 @@ func (b *Book) Expire(now time.Time) {
 
 // Get returns the entry of one node.
 func (b *Book) Get(id NodeID) (*Entry, bool) {
-	if i, ok := b.find(id); ok {
-		return b.entries[i], true
-	}
-	return nil, false
+	e, ok := b.byNode[id]
+	return e, ok
 }
 
 // All returns every entry in the order of the IDs. The slice is the book's own.
