@@ -12,8 +12,7 @@ import (
 
 // Entry is one candidate in the book.
 type Entry struct {
-	Record
-	Raw     []byte // the signed record as it travels
+	*Signed
 	Expires time.Time
 	// Doubted says that gossip or our own eyes think the node gone. It is asked
 	// last, and kept: a rumour removes nobody.
@@ -23,11 +22,13 @@ type Entry struct {
 	noDial   time.Time // not dialled again before
 }
 
-// Book is the candidate book: at most MaxBook signed records, newest of each
-// node, in the order of their IDs. It has one owner.
+// Book is the candidate book: at most MaxBook signed records, or MaxSampled, newest
+// of each node, in the order of their IDs. It has one owner.
 type Book struct {
 	self    NodeID
 	open    Opener
+	most    int
+	sampled bool
 	entries []*Entry               // sorted by Node
 	byNode  map[NodeID]*Entry      // the same; never ranged over
 	homes   map[stripe.ID]*stripes // the same, of followed streams; never ranged over
@@ -36,19 +37,23 @@ type Book struct {
 // stripes holds, for each stripe of a stream, those who have it as a home stripe.
 type stripes [stripe.MaxShards][]*Entry
 
-// Opener checks a signed record, as OpenRecord does: 45 µs, nearly all of it the
+// Opener checks a signed record, as Open does: 45 µs, nearly all of it the
 // signature. Where a thousand participants share one process and get the same
 // records, one may remember what it has opened.
-type Opener func(raw []byte) (Record, error)
+// What it returns is not changed by anybody, and may be shared.
+type Opener func(raw []byte) (*Signed, error)
 
-// NewBook returns an empty book that refuses records about self. A nil open is
-// OpenRecord.
+// NewBook returns an empty book that refuses records about self. A nil open is Open.
 func NewBook(self NodeID, open Opener) *Book {
 	if open == nil {
-		open = OpenRecord
+		open = Open
 	}
-	return &Book{self: self, open: open, byNode: map[NodeID]*Entry{}, homes: map[stripe.ID]*stripes{}}
+	return &Book{self: self, open: open, most: MaxBook, byNode: map[NodeID]*Entry{}, homes: map[stripe.ID]*stripes{}}
 }
+
+// Sampled makes an empty book that of one who hears no gossip, and asks others for
+// samples of theirs: it keeps MaxSampled records.
+func (b *Book) Sampled() { b.most, b.sampled = MaxSampled, true }
 
 // Add takes a signed record. It reports whether the book changed; an error means
 // that the bytes are not a valid record, which is its bearer's fault.
@@ -70,14 +75,14 @@ func (b *Book) Add(now time.Time, raw []byte) (changed bool, err error) {
 	}
 	if e != nil {
 		b.unlist(e)
-		e.Record, e.Raw, e.Expires, e.Doubted = rec, bytes.Clone(raw), now.Add(rec.TTL), false
+		e.Signed, e.Expires, e.Doubted = rec, now.Add(rec.TTL), false
 		b.list(e)
 		return true, nil
 	}
-	if len(b.entries) >= MaxBook && !b.makeRoom(now) {
+	if len(b.entries) >= b.most && !b.makeRoom(now) {
 		return false, nil
 	}
-	e = &Entry{Record: rec, Raw: bytes.Clone(raw), Expires: now.Add(rec.TTL)}
+	e = &Entry{Signed: rec, Expires: now.Add(rec.TTL)}
 	b.entries, b.byNode[node] = insert(b.entries, e), e
 	b.list(e)
 	return true, nil
@@ -134,22 +139,36 @@ func (b *Book) Follow(id stripe.ID) {
 // Unfollow forgets what Home tells of a stream.
 func (b *Book) Unfollow(id stripe.ID) { delete(b.homes, id) }
 
-// makeRoom removes what has expired, or else one node that we could not reach. A
-// rumour makes no room: it would let strangers push out whom they like.
+// makeRoom removes what has expired, or else one node that we could not reach, or of
+// samples the one that expires first, if it is not new. A rumour makes no room: it
+// would let strangers push out whom they like.
 func (b *Book) makeRoom(now time.Time) bool {
 	b.Expire(now)
-	if len(b.entries) < MaxBook {
+	if len(b.entries) < b.most {
 		return true
 	}
+	oldest := 0
 	for i, e := range b.entries {
 		if e.failures > 0 || !e.noDial.IsZero() {
-			b.unlist(e)
-			delete(b.byNode, e.Node)
-			b.entries = slices.Delete(b.entries, i, i+1)
+			b.remove(i)
 			return true
 		}
+		if e.Expires.Before(b.entries[oldest].Expires) {
+			oldest = i
+		}
+	}
+	if e := b.entries[oldest]; b.sampled && now.Sub(e.Expires.Add(-e.TTL)) >= sampleKept {
+		b.remove(oldest)
+		return true
 	}
 	return false
+}
+
+func (b *Book) remove(i int) {
+	e := b.entries[i]
+	b.unlist(e)
+	delete(b.byNode, e.Node)
+	b.entries = slices.Delete(b.entries, i, i+1)
 }
 
 // Expire removes what has outlived its TTL.

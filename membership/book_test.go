@@ -316,3 +316,27 @@ func TestHomeIsAScan(t *testing.T) {
 	add(4)
 	check(2)
 }
+
+// TestSampledBook: a full book of samples takes a newcomer in the place of what came
+// longest ago, but not of what is new.
+func TestSampledBook(t *testing.T) {
+	b := NewBook(NodeIDOf(testKey(0)), nil)
+	b.Sampled()
+	now := start
+	for i := range MaxSampled {
+		now = now.Add(sampleKept / MaxSampled)
+		mustAdd(t, b, now, signed(1+i, 1), true)
+	}
+	mustAdd(t, b, now, signed(5000, 1), false)
+	mustAdd(t, b, now, signed(1, 2), true) // it is new again
+	now = now.Add(2 * (sampleKept / MaxSampled))
+	mustAdd(t, b, now, signed(5000, 1), true)
+	for i, want := range map[int]bool{1: true, 2: false, 3: true, 5000: true} {
+		if _, ok := b.Get(NodeIDOf(testKey(i))); ok != want {
+			t.Errorf("node %d is in the book: %v", i, ok)
+		}
+	}
+	if len(b.All()) != MaxSampled {
+		t.Errorf("%d entries", len(b.All()))
+	}
+}

@@ -17,6 +17,10 @@ const (
 	// go, then one whose last dial failed; if there is none the newcomer is
 	// refused.
 	MaxBook = 2048
+	// MaxSampled is the same for one who hears no gossip but asks for samples. Then one
+	// that came longest ago goes too, if that is sampleKept.
+	MaxSampled = 256
+	sampleKept = 30 * time.Second
 	// announceEvery is the least time between two records of ours; the time doubles
 	// each time up to nearEach for every node known, nearMost at the most, for what
 	// neighbours are told, and up to farEach for every node known for what the pool is

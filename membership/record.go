@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -88,6 +89,21 @@ func (r Record) Sign(key ed25519.PrivateKey) []byte {
 		panic("membership: record too long")
 	}
 	return w.B
+}
+
+// Signed is a checked record with its signed bytes, as it travels.
+type Signed struct {
+	Record
+	Raw []byte
+}
+
+// Open is OpenRecord, and keeps a copy of the bytes.
+func Open(b []byte) (*Signed, error) {
+	r, err := OpenRecord(b)
+	if err != nil {
+		return nil, err
+	}
+	return &Signed{Record: r, Raw: bytes.Clone(b)}, nil
 }
 
 // OpenRecord reads a signed record and checks its signature.

@@ -40,7 +40,7 @@ type Config struct {
 	// Back is how far behind the newest block to begin: the play-out delay for a
 	// viewer, what a newcomer may ask for a relay.
 	Back time.Duration
-	// Open opens records; nil is membership.OpenRecord.
+	// Open opens records; nil is membership.Open.
 	Open membership.Opener
 }
 
@@ -84,13 +84,17 @@ type peer struct {
 // New returns a participant that knows nobody yet.
 func New(now time.Time, cfg Config, rnd *rand.Rand) *Core {
 	self := membership.NodeIDOf(cfg.Key)
-	return &Core{
+	c := &Core{
 		cfg: cfg, self: self, rnd: rnd,
 		book:  membership.NewBook(self, cfg.Open),
 		wants: slices.Clone(cfg.Streams),
 		past:  NewBucket(now, cfg.Upload*catchUpShare),
 		askAt: now, announcer: membership.NewAnnouncer(now, cfg.Key),
 	}
+	if !cfg.Gossips {
+		c.book.Sampled()
+	}
+	return c
 }
 
 // Self is the node's ID.

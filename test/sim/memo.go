@@ -17,8 +17,8 @@ const maxMemo = 50_000
 // the very ones that the source made go through the real check, and so does every
 // shard once, and every block's first rebuilding.
 type memo struct {
-	records map[string]membership.Record // by their bytes; never ranged over
-	seals   map[seal]bool                // never ranged over
+	records map[string]*membership.Signed // by their bytes; never ranged over
+	seals   map[seal]bool                 // never ranged over
 }
 
 type seal struct {
@@ -28,15 +28,15 @@ type seal struct {
 }
 
 func (m *memo) init() {
-	m.records, m.seals = map[string]membership.Record{}, map[seal]bool{}
+	m.records, m.seals = map[string]*membership.Signed{}, map[seal]bool{}
 }
 
-// open is membership.OpenRecord.
-func (m *memo) open(raw []byte) (membership.Record, error) {
+// open is membership.Open.
+func (m *memo) open(raw []byte) (*membership.Signed, error) {
 	if rec, ok := m.records[string(raw)]; ok {
 		return rec, nil
 	}
-	rec, err := membership.OpenRecord(raw)
+	rec, err := membership.Open(raw)
 	if err == nil {
 		if len(m.records) >= maxMemo {
 			clear(m.records)

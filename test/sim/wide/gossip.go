@@ -1,12 +1,9 @@
 package wide
 
 import (
-	"fmt"
 	"math/bits"
 	"slices"
 	"time"
-
-	"github.com/stripecast/stripecast/membership"
 )
 
 // Gossip is a queue: a member's record waits until it is spread, a newer one in
@@ -108,13 +105,4 @@ func (g *gossip) mourn(w *World, n *node) {
 			g.log = append(g.log, news{w.t, n.index, nil})
 		})
 	}
-}
-
-// remember keeps an opened record for all the books.
-func (w *World) remember(raw []byte) {
-	rec, err := membership.OpenRecord(raw)
-	if err != nil {
-		panic(fmt.Sprintf("wide: a bad record: %v", err))
-	}
-	w.records[string(raw)] = rec
 }

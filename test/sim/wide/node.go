@@ -66,6 +66,8 @@ func (n *node) begin() {
 	if n.slots > 0 && w.gossip.members < w.Members+1 {
 		n.member = true
 		w.gossip.members++
+	} else {
+		n.book.Sampled()
 	}
 	if n.index == 0 {
 		n.open()
@@ -301,7 +303,9 @@ func (n *node) renew() {
 	if raw == nil {
 		return
 	}
-	w.remember(raw)
+	if _, err := w.remember(raw); err != nil {
+		panic(fmt.Sprintf("wide: a bad record: %v", err))
+	}
 	hello := &overlay.Hello{Record: raw}
 	n.mark()
 	for _, l := range n.links {

@@ -9,16 +9,18 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/stripecast/stripecast/stripe"
 	"github.com/stripecast/stripecast/test/sim/table"
 )
 
 var (
 	long   = flag.Bool("long", false, "run the sizes that take many minutes")
 	only   = flag.Int("pool", 0, "run this size only")
-	slots  = flag.Int("slots", 0, "slots of those who share, if not n")
+	slots  = flag.Int("slots", 0, "slots of those who share; a quarter more than n if 0")
 	share  = flag.Float64("share", 1, "part of the participants that shares")
 	member = flag.Int("members", 0, "how many hear gossip, at most")
 	seed   = flag.Uint64("seed", 1, "of the runs")
+	layout = flag.String("layout", "", "of the stream; 16+4 if empty, but 8+2 for 100,000, for which half the stripes are work enough")
 	watch  = flag.Int("watch", 0, "print the forest every five seconds for so many seconds, and nothing else")
 )
 
@@ -36,7 +38,19 @@ func sizes() []int {
 func config(n int) Config {
 	cfg := DefaultConfig(*seed, n)
 	cfg.Share = *share
-	cfg.Slots = n20(*slots)
+	switch {
+	case *layout != "":
+		l, err := stripe.ParseLayout(*layout)
+		if err != nil {
+			panic(err)
+		}
+		cfg.Layout = l
+	case n >= 100_000:
+		cfg.Layout = stripe.Layout{K: 8, M: 2}
+	}
+	if cfg.Slots = *slots; cfg.Slots == 0 {
+		cfg.Slots = cfg.Layout.N() * 5 / 4 // a quarter more than it takes
+	}
 	if *member > 0 {
 		cfg.Members = *member
 	}
@@ -45,14 +59,6 @@ func config(n int) Config {
 		debug.SetGCPercent(40)
 	}
 	return cfg
-}
-
-// n20 is the slots of a sharer: a quarter more than it takes, or as asked for.
-func n20(slots int) int {
-	if slots > 0 {
-		return slots
-	}
-	return 25
 }
 
 func ms(d time.Duration) string { return fmt.Sprint(d.Round(time.Millisecond)) }

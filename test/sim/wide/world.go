@@ -44,6 +44,10 @@ func DefaultConfig(seed uint64, n int) Config {
 	}
 }
 
+// rememberedEach is how many opened records of each node are remembered; then all are
+// forgotten, and opened again when they come.
+const rememberedEach = 5
+
 // forwarding is how long a relay takes to pass a shard on.
 const forwarding = 10 * time.Millisecond
 
@@ -55,7 +59,7 @@ type World struct {
 	Config
 	nodes   []*node // the source first
 	byID    map[membership.NodeID]int32
-	records map[string]membership.Record // opened ones; never ranged over
+	records map[string]*membership.Signed // opened ones; never ranged over
 	info    stripe.Info
 	rawInfo []byte
 	heap    heap
@@ -100,7 +104,7 @@ func newCrowd(cfg Config, first int) *World {
 
 func newWorld(cfg Config) *World {
 	w := &World{
-		Config: cfg, byID: make(map[membership.NodeID]int32, cfg.N+1), records: map[string]membership.Record{}, used: map[membership.NodeID]bool{},
+		Config: cfg, byID: make(map[membership.NodeID]int32, cfg.N+1), records: map[string]*membership.Signed{}, used: map[membership.NodeID]bool{},
 		rnd: rand.New(rand.NewPCG(cfg.Seed, 0x31de)), trace: fnvBasis,
 	}
 	w.salt = w.rnd.Uint64()
@@ -138,11 +142,23 @@ func (w *World) key(i int) ed25519.PrivateKey {
 }
 
 // open is the nodes' membership.Opener: it remembers what was opened.
-func (w *World) open(raw []byte) (membership.Record, error) {
+func (w *World) open(raw []byte) (*membership.Signed, error) {
 	if rec, ok := w.records[string(raw)]; ok {
 		return rec, nil
 	}
-	return membership.OpenRecord(raw)
+	return w.remember(raw)
+}
+
+// remember opens a record and keeps it for all the books, and not for ever.
+func (w *World) remember(raw []byte) (*membership.Signed, error) {
+	rec, err := membership.Open(raw)
+	if err == nil {
+		if len(w.records) >= rememberedEach*len(w.nodes)+1000 {
+			clear(w.records)
+		}
+		w.records[string(raw)] = rec
+	}
+	return rec, err
 }
 
 // Now is how long the world has run.
