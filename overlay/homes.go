@@ -98,7 +98,7 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 	if surplus == nil || per[surplus.stripe].relays < 2 {
 		return // every home stripe of ours has nobody but us, or one other
 	}
-	spared := per[surplus.stripe].free >= len(surplus.children) // others can take them
+	spared := !per[surplus.stripe].less(len(surplus.children)).scant()
 	var rare *branch
 	if have <= most && f.relays < 2*len(f.branches) {
 		rare = f.poorThere(per, surplus, have)
@@ -174,10 +174,10 @@ func (f *Forest) needier(per []cover, here *branch, homes int) *branch {
 func (f *Forest) young(now time.Time) bool { return now.Sub(f.born) < youth }
 
 // idleHome is a home stripe of ours without children that two others have, with
-// slots free, or nil.
+// slots enough free, or nil.
 func (f *Forest) idleHome(per []cover) *branch {
 	for _, b := range f.branches {
-		if c := per[b.stripe]; b.home && len(b.children) == 0 && c.relays >= 2 && c.free >= spareHome {
+		if c := per[b.stripe]; b.home && len(b.children) == 0 && c.relays >= 2 && !c.less(spareHome).scant() {
 			return b
 		}
 	}
@@ -249,6 +249,12 @@ func (f *Forest) scant() *branch {
 	return f.first(func(b *branch) bool {
 		return !b.home && len(b.children) == 0 && b.quota > 0 && f.cover[b.stripe].scant()
 	})
+}
+
+// less is what is left when so many more are fed.
+func (c cover) less(children int) cover {
+	c.free -= children
+	return c
 }
 
 // scant reports whether the others could not take the children of one of them.

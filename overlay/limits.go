@@ -21,6 +21,8 @@ const (
 	// fullEnough is how many must have refused for want of a slot before somebody is
 	// asked as a last resort, who then may dismiss one that has more stripes.
 	fullEnough = 3
+	// enoughFull is after how many of them who gets nothing may begin to feed others.
+	enoughFull = 5
 	// Choice is among how many candidates, drawn by chance, the best is taken.
 	Choice = 5
 	// Roots is how many relays the source feeds in each stripe, when its uplink

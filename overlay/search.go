@@ -24,8 +24,9 @@ type search struct {
 	queue     []membership.NodeID // named by refusals: asked first
 	asked     []request
 	redirects int
-	full      int // who refused for want of a slot
-	hopes     int // times that one was waited for who was not ready
+	full      int  // who refused for want of a slot
+	rescued   bool // it was considered to feed others ourselves
+	hopes     int  // times that one was waited for who was not ready
 	next      time.Time
 	wait      time.Time // until then those asked may answer before the source is
 }
@@ -116,6 +117,12 @@ func (f *Forest) advance(now time.Time, b *branch) {
 		}
 	}
 	for !now.Before(s.next) {
+		if s.urgent() && s.full >= enoughFull && !s.rescued {
+			if s.rescued = true; f.rescue(now, b) {
+				f.restart(now, b)
+				return
+			}
+		}
 		if id, ok := f.pick(now, b); ok {
 			f.ask(now, b, id)
 			continue
@@ -134,8 +141,7 @@ func (f *Forest) advance(now time.Time, b *branch) {
 		switch s.stage {
 		case stageSource:
 			if s.full > 0 && f.rescue(now, b) {
-				b.search = &search{replace: s.replace, silent: s.silent, hasty: s.hasty, next: now}
-				f.advance(now, b)
+				f.restart(now, b)
 				return
 			}
 			// It may have refused while others were still to be asked.
@@ -154,6 +160,13 @@ func (f *Forest) advance(now time.Time, b *branch) {
 			return
 		}
 	}
+}
+
+// restart begins a search anew, as one who will feed others.
+func (f *Forest) restart(now time.Time, b *branch) {
+	s := b.search
+	b.search = &search{replace: s.replace, silent: s.silent, hasty: s.hasty, next: now}
+	f.advance(now, b)
 }
 
 // unanswered is until when to wait for the requests that have no answer yet.

@@ -1,6 +1,7 @@
 package wide
 
 import (
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -121,7 +122,7 @@ func ExperimentCrowd(cfg Config) Crowd {
 // Killed is one point of a plot over the killed share.
 type Killed struct {
 	Share    float64
-	Expected float64            // survivors that still decode, by the depths at the kill
+	Expected [3]float64         // survivors that still decode, by the ways at the kill: least, mean, most of Draws
 	Decode   []float64          // survivors with k stripes or more, at KillLooks
 	Stripes  []float64          // their stripes that flow, at KillLooks
 	Direct   [3]time.Duration   // how long a child of a dead parent stood still: p50, p99, most
@@ -131,6 +132,9 @@ type Killed struct {
 	repairs  [2][]time.Duration // sorted
 }
 
+// Draws is how many sets of victims are tried on paper.
+const Draws = 200
+
 // KillLooks is when after a kill the survivors are looked at.
 var KillLooks = []time.Duration{0, 500 * time.Millisecond, time.Second, 2 * time.Second, 3 * time.Second, 5 * time.Second, 10 * time.Second}
 
@@ -138,13 +142,13 @@ var KillLooks = []time.Duration{0, 500 * time.Millisecond, time.Second, 2 * time
 // the world.
 func ExperimentKill(w *World, share float64) Killed {
 	r := Killed{Share: share}
-	r.Expected = w.expect(share)
 	var relays, victims []*node
 	for _, n := range w.nodes[1:] {
 		if n.alive && n.slots > 0 {
 			relays = append(relays, n)
 		}
 	}
+	r.Expected = w.expect(relays, share)
 	w.rnd.Shuffle(len(relays), func(i, j int) { relays[i], relays[j] = relays[j], relays[i] })
 	victims = relays[:int(share*float64(len(relays))+0.5)]
 	before := w.Traffic()
@@ -178,36 +182,70 @@ func ExperimentKill(w *World, share float64) Killed {
 	return r
 }
 
-// expect is the share of viewers that keep k stripes when each relay dies with
-// that chance: what arithmetic says of the ancestors that they have.
-func (w *World) expect(share float64) float64 {
-	sum, viewers := 0.0, 0
-	for _, n := range w.nodes[1:] {
-		if !n.alive {
-			continue
-		}
-		viewers++
-		chance := []float64{1} // that so many stripes live
-		for s := range n.flows {
-			up := 0.0
-			if n.flowing(s, 0) {
-				up = 1
-				for range w.ancestors(nil, n, s) {
-					up *= 1 - share
+// expect is the share of survivors that keep k stripes when so many relays, drawn by
+// chance, are taken out of the ways that there are: the least, the mean and the most
+// of Draws.
+func (w *World) expect(relays []*node, share float64) [3]float64 {
+	r := [3]float64{1, 0, 0}
+	rnd := rand.New(rand.NewPCG(w.Seed, 0xd1ce))
+	up := make([][]bool, w.Layout.N()) // whether a node's way in a stripe is whole
+	parents := make([][]int32, w.Layout.N())
+	for s := range parents {
+		up[s], parents[s] = make([]bool, len(w.nodes)), make([]int32, len(w.nodes))
+		for i, n := range w.nodes {
+			parents[s][i] = -1
+			if p, ok := int32(0), false; i > 0 && n.alive && n.forest != nil {
+				if p, ok = w.parent(n, s); ok {
+					parents[s][i] = p
 				}
 			}
-			next := make([]float64, len(chance)+1)
-			for i, c := range chance {
-				next[i] += c * (1 - up)
-				next[i+1] += c * up
-			}
-			chance = next
-		}
-		for _, c := range chance[w.Layout.K:] {
-			sum += c
 		}
 	}
-	return sum / float64(viewers)
+	dead := make([]bool, len(w.nodes))
+	for range Draws {
+		clear(dead)
+		for _, i := range rnd.Perm(len(relays))[:int(share*float64(len(relays))+0.5)] {
+			dead[relays[i].index] = true
+		}
+		viewers, decode := 0, 0
+		for s := range parents {
+			for i := range w.nodes {
+				up[s][i] = whole(parents[s], dead, int32(i))
+			}
+		}
+		for i, n := range w.nodes {
+			if i == 0 || !n.alive || dead[i] {
+				continue
+			}
+			viewers++
+			have := 0
+			for s := range up {
+				if up[s][i] {
+					have++
+				}
+			}
+			if have >= w.Layout.K {
+				decode++
+			}
+		}
+		d := float64(decode) / float64(viewers)
+		r[0], r[1], r[2] = min(r[0], d), r[1]+d/Draws, max(r[2], d)
+	}
+	return r
+}
+
+// whole reports whether nobody on the way from the source to a node is dead.
+func whole(parents []int32, dead []bool, i int32) bool {
+	for hops := 0; hops <= maxHops; hops++ {
+		if i == 0 {
+			return true
+		}
+		if dead[i] || parents[i] < 0 {
+			return false
+		}
+		i = parents[i]
+	}
+	return false
 }
 
 // live is how many stripes of a node flow.

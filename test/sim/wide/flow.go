@@ -205,6 +205,7 @@ func (n *node) progress() {
 		if fl := &n.flows[s]; len(fl.feeders) > 0 && h > fl.last {
 			fl.last, fl.at = h, n.w.t
 			n.forest.Got(n.w.now(), n.forest.Branch(n.w.now(), s).Parent, s, uint64(h))
+			n.resumed(s)
 		}
 	}
 }
