@@ -2,7 +2,7 @@
 // a real relay.Core with real keys, signatures and codes, over a network of its
 // own making.
 //
-//	     ┌────────── heap of events, by (time, sequence) ─────────┐
+//	     ┌─────────── agenda: events, in time order ──────────────┐
 //	     ▼                                                        │
 //	World.Run ──input──▶ Node(relay.Core) ──outputs──▶ pump, link, gossip,
 //	     │                    │                        dials, timers

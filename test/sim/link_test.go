@@ -116,24 +116,24 @@ type probed struct {
 }
 
 // probe sends shards one every 10 ms, a quarter of a packet each, and takes them
-// from the heap's events as they come.
+// from the agenda as they come.
 func (w *World) probe(c *conn, to *Node, shards int) (p probed) {
 	from := c.other(to)
 	shard := w.source.truth[blockID{1, 0}].shards[0]
 	for range shards {
 		*to.ledger.entry(1, 0) = entry{id: blockID{1, 0}, used: true}
-		before := len(w.heap.keys)
+		before := w.agenda.Len()
 		w.carry(c, from, act{kind: doShard, c: c, shard: shard, sent: w.t}, packetSize/4)
 		if to.ledger.at(blockID{1, 0}).marks[slices.Index(marked[:], Lost)] != 0 {
 			p.marked++
 		}
 		arrivals := []time.Duration{}
-		for _, k := range w.heap.keys {
-			if e := &w.heap.events[k.slot]; e.kind == doShard && e.shard == shard && e.sent == w.t && e.node == to {
-				arrivals = append(arrivals, k.at-w.t)
+		w.agenda.Each(func(at time.Duration, e *event) {
+			if e.kind == doShard && e.shard == shard && e.sent == w.t && e.node == to {
+				arrivals = append(arrivals, at-w.t)
 			}
-		}
-		if len(arrivals) > 0 && len(w.heap.keys) > before {
+		})
+		if len(arrivals) > 0 && w.agenda.Len() > before {
 			p.delays = append(p.delays, slices.Min(arrivals))
 			p.twice += len(arrivals) - 1
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/stripecast/stripecast/membership"
 	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/stripe"
+	"github.com/stripecast/stripecast/test/sim/agenda"
 )
 
 // Config is what a world is made of.
@@ -56,8 +57,7 @@ type World struct {
 	Config
 	nodes  []*Node
 	byID   map[membership.NodeID]*Node // never ranged over
-	heap   heap
-	seq    uint64
+	agenda agenda.Agenda[event]
 	t      time.Duration
 	rnd    *rand.Rand
 	source *Source
@@ -102,20 +102,19 @@ func (w *World) after(d time.Duration, n *Node, a act) {
 	if n != nil {
 		e.life = n.life
 	}
-	w.heap.push(w.t+max(0, d), w.seq, e)
-	w.seq++
+	w.agenda.Add(w.t+max(0, d), e)
 }
 
 // Run lets d of virtual time pass.
 func (w *World) Run(d time.Duration) {
 	end := w.t + d
 	for {
-		at, ok := w.heap.next()
+		at, ok := w.agenda.Next()
 		if !ok || at > end {
 			break
 		}
 		var e event
-		w.t, e = w.heap.pop()
+		w.t, e = w.agenda.Take()
 		if e.node == nil || e.life == e.node.life && e.node.alive {
 			w.perform(e)
 		}

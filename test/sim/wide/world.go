@@ -9,6 +9,7 @@ import (
 
 	"github.com/stripecast/stripecast/membership"
 	"github.com/stripecast/stripecast/stripe"
+	"github.com/stripecast/stripecast/test/sim/agenda"
 )
 
 // Config is a population and its network.
@@ -62,8 +63,7 @@ type World struct {
 	records map[string]*membership.Signed // opened ones; never ranged over
 	info    stripe.Info
 	rawInfo []byte
-	heap    heap
-	seq     uint64
+	agenda  agenda.Agenda[event]
 	t       time.Duration
 	rnd     *rand.Rand
 	salt    uint64
@@ -170,9 +170,7 @@ func (w *World) Trace() (hash, events uint64) { return w.trace, w.events }
 func (w *World) now() time.Time { return epoch0.Add(w.t) }
 
 func (w *World) schedule(e event) {
-	e.seq = w.seq
-	w.seq++
-	w.heap.push(e)
+	w.agenda.Add(e.at, e)
 }
 
 // After runs do after d. It is for experiments.
@@ -183,9 +181,12 @@ func (w *World) After(d time.Duration, do func()) {
 // Run lets d of virtual time pass.
 func (w *World) Run(d time.Duration) {
 	end := w.t + d
-	for len(w.heap.items) > 0 && w.heap.items[0].at <= end {
-		e := w.heap.pop()
-		w.t = e.at
+	for {
+		if at, ok := w.agenda.Next(); !ok || at > end {
+			break
+		}
+		var e event
+		w.t, e = w.agenda.Take()
 		w.perform(&e)
 	}
 	w.t = end
