@@ -268,6 +268,28 @@ func (m *Route) at() int     { return m.Stripe }
 func (m *Repairing) at() int { return m.Stripe }
 func (m *Promise) at() int   { return m.Stripe }
 
+// forForest is a message that the Forest of one stream takes.
+type forForest interface{ about() stripe.ID }
+
+func (m *Subscribe) about() stripe.ID { return m.Stream }
+func (m *Accept) about() stripe.ID    { return m.Stream }
+func (m *Refuse) about() stripe.ID    { return m.Stream }
+func (m *Leave) about() stripe.ID     { return m.Stream }
+func (m *Drop) about() stripe.ID      { return m.Stream }
+func (m *Route) about() stripe.ID     { return m.Stream }
+func (m *Repairing) about() stripe.ID { return m.Stream }
+func (m *Live) about() stripe.ID      { return m.Stream }
+func (m *Promise) about() stripe.ID   { return m.Stream }
+
+// About is the stream whose Forest takes a message; ok is false if it is for nobody's.
+func About(m Message) (id stripe.ID, ok bool) {
+	f, ok := m.(forForest)
+	if ok {
+		id = f.about()
+	}
+	return id, ok
+}
+
 func (*Hello) kind() uint8     { return 1 }
 func (*Ask) kind() uint8       { return 2 }
 func (*Sample) kind() uint8    { return 3 }

@@ -84,9 +84,6 @@ func (f *Forest) decideMaking(now time.Time) {
 	}
 }
 
-// Makes reports whether we make stripe s ourselves.
-func (f *Forest) Makes(s int) bool { return f.branches[s].made }
-
 // Made says that we have a shard of a home stripe that nobody fed us, because we
 // made it.
 func (f *Forest) Made(s int, number uint64) { f.branches[s].hold(number) }

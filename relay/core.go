@@ -362,30 +362,14 @@ func (c *Core) heard(now time.Time, in Heard) {
 			return
 		}
 		c.out = append(c.out, Say{Peer: in.Peer, Msg: &overlay.Refuse{Stream: m.Stream, Stripe: m.Stripe, Reason: overlay.NotHere}})
-	case *overlay.Accept:
-		c.forward(now, in, m.Stream)
-	case *overlay.Refuse:
-		c.forward(now, in, m.Stream)
-	case *overlay.Leave:
-		c.forward(now, in, m.Stream)
-	case *overlay.Drop:
-		c.forward(now, in, m.Stream)
-	case *overlay.Route:
-		c.forward(now, in, m.Stream)
-	case *overlay.Repairing:
-		c.forward(now, in, m.Stream)
-	case *overlay.Live:
-		c.forward(now, in, m.Stream)
-	case *overlay.Promise:
-		c.forward(now, in, m.Stream)
 	default:
-		panic(fmt.Sprintf("relay: message %T", m))
-	}
-}
-
-func (c *Core) forward(now time.Time, in Heard, id stripe.ID) {
-	if s := c.stream(id); s != nil {
-		s.forest.Heard(now, in.Peer, in.Msg)
+		id, ok := overlay.About(m)
+		if !ok {
+			panic(fmt.Sprintf("relay: message %T", m))
+		}
+		if s := c.stream(id); s != nil {
+			s.forest.Heard(now, in.Peer, m)
+		}
 	}
 }
 

@@ -28,12 +28,15 @@ func (n *Net) Quiet(now time.Time) (quiet []membership.NodeID) {
 			continue
 		}
 		var sent, received uint64
-		for _, l := range p.lanes {
+		patience := time.Duration(quietAfter)
+		for i, l := range p.lanes {
 			st := l.conn.ConnectionStats()
+			if i == 0 {
+				patience += 2 * st.SmoothedRTT
+			}
 			sent += st.PacketsSent
 			received += st.PacketsReceived
 		}
-		patience := quietAfter + 2*p.lanes[0].conn.ConnectionStats().SmoothedRTT
 		switch h := &p.hearing; {
 		case received != h.received || sent < h.sent:
 			*h = hearing{received: received, sent: sent}
