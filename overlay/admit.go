@@ -263,7 +263,7 @@ func (f *Forest) dismissTo(now time.Time, b *branch, c *child, why Reason, first
 // evict starves the dismissed who stayed, and leaves the parent of a stripe that
 // nobody here wants any more.
 func (f *Forest) evict(now time.Time, b *branch) {
-	for i := len(b.children) - 1; i >= 0; i-- {
+	for i := len(b.children) - 1; i >= 0 && f.going > 0; i-- {
 		if c := b.children[i]; !c.evict.IsZero() && !now.Before(c.evict) {
 			f.removeChild(b, c.id)
 		}

@@ -536,9 +536,11 @@ func (f *Forest) Deadline() (at time.Time, ok bool) {
 		return at, false
 	}
 	for _, b := range f.branches {
-		for _, c := range b.children {
-			if !c.evict.IsZero() {
-				sooner(c.evict)
+		if f.going > 0 {
+			for _, c := range b.children {
+				if !c.evict.IsZero() {
+					sooner(c.evict)
+				}
 			}
 		}
 		if t, warns := f.warnAt(b); warns {
