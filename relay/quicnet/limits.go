@@ -3,13 +3,14 @@ package quicnet
 import (
 	"time"
 
+	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/stripe"
 )
 
-// Every bound of the transport, with what happens at it.
 // quietAfter is for how long a peer may acknowledge nothing before it is quiet.
 const quietAfter = 400 * time.Millisecond
 
+// Every bound of the transport, with what happens at it.
 const (
 	// MaxMessage is the longest control message, in bytes. Sending a longer one
 	// is a bug; receiving one hangs up on the peer.
@@ -139,6 +140,10 @@ const (
 	// unusedTimeout is after how long a peer that carries nothing and that nobody
 	// pinned is closed.
 	unusedTimeout = 30 * time.Second
+	// crowdedTimeout is the same while there are more peers than crowdedPeers: all who
+	// come need one who is named in a link, and most of them for a moment only.
+	crowdedTimeout = 5 * time.Second
+	crowdedPeers   = relay.MaxPeers * 3 / 4
 	// shardTimeout is how long a shard's stream may take to arrive, and a
 	// bidirectional stream to say its type. Then it is reset.
 	shardTimeout = 2500 * time.Millisecond

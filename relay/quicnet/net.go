@@ -241,8 +241,12 @@ func (n *Net) keepHouse() {
 		now := time.Now()
 		n.uplink.settle(now, n.Stats().Out)
 		n.mu.Lock()
+		unused := unusedTimeout
+		if len(n.peers) > crowdedPeers {
+			unused = crowdedTimeout
+		}
 		for _, p := range n.sorted() {
-			if !n.pins[p.id] && now.Sub(p.lastUsed()) > unusedTimeout {
+			if !n.pins[p.id] && now.Sub(p.lastUsed()) > unused {
 				n.endLocked(p, codeUnused, "unused")
 				continue
 			}

@@ -272,6 +272,35 @@ func TestUnusedPeerIsClosedUnlessPinned(t *testing.T) {
 	})
 }
 
+// TestCrowdPassesThrough: who is named in every link is not full for long of those who
+// came and need it no more.
+func TestCrowdPassesThrough(t *testing.T) {
+	virtual(t, memnet.Link{Delay: time.Millisecond}, func(t *testing.T, w *world) {
+		hub, _ := w.attach(t)
+		friend, _ := w.attach(t)
+		link(t, friend, hub)
+		hub.Pin(friend.ID(), true)
+		friend.Pin(hub.ID(), true)
+		for range crowdedPeers {
+			n, _ := w.attach(t)
+			n.Dial(hub.ID(), []string{hub.Addr().String()})
+			await[Up](t, hub, nil)
+		}
+		began := time.Now() // the last has just come
+		for len(hub.Peers()) > crowdedPeers {
+			if d := await[Down](t, hub, nil); !d.Unused || d.Peer == friend.ID() {
+				t.Errorf("%+v", d)
+			}
+		}
+		if took := time.Since(began); took > crowdedTimeout+2*housekeeping {
+			t.Errorf("it was full for %v", took)
+		}
+		if peerStat(hub, friend.ID()).Lanes != 1 {
+			t.Error("one that is needed was closed")
+		}
+	})
+}
+
 func TestTooManyOutboundPeersCloseTheLeastUsed(t *testing.T) {
 	virtual(t, memnet.Link{Delay: time.Millisecond}, func(t *testing.T, w *world) {
 		hub, _ := w.attach(t)

@@ -15,6 +15,8 @@ const (
 	dialTimeout   = 3 * time.Second
 	idleTimeout   = 8 * time.Second
 	unusedTimeout = 30 * time.Second
+	crowdedFor    = 5 * time.Second // the same with more than crowdedPeers
+	crowdedPeers  = maxPeers * 3 / 4
 	joinAgain     = time.Second
 	houseEvery    = 10 * time.Second
 )
@@ -89,6 +91,11 @@ func (w *World) dialled(n, to *node) {
 	if n.linked(to) {
 		n.dialling = slices.Delete(n.dialling, i, i+1)
 		return
+	}
+	if len(to.links) > crowdedPeers && w.t-to.swept >= time.Second {
+		to.swept = w.t
+		to.mark()
+		to.housekeeping()
 	}
 	if len(n.links) >= maxPeers || len(to.links) >= maxPeers || to.index == 0 && !w.handshake() {
 		w.refused++
@@ -207,19 +214,19 @@ func (w *World) Kill(victims []*node) {
 	}
 }
 
-// housekeeping closes what nobody has used or needs.
+// housekeeping closes what nobody has used and this end does not need.
 func (n *node) housekeeping() {
 	w := n.w
+	unused := unusedTimeout
+	if len(n.links) > crowdedPeers {
+		unused = crowdedFor
+	}
 	for i := len(n.links) - 1; i >= 0; i-- {
 		l := n.links[i]
 		p := w.nodes[l.peer]
-		if !p.alive || w.t-l.used < unusedTimeout || l.needed {
-			continue
+		if p.alive && !l.needed && w.t-l.used >= unused {
+			n.close(p)
 		}
-		if j, ok := p.find(n.index); ok && (p.links[j].needed || w.t-p.links[j].used < unusedTimeout) {
-			continue
-		}
-		n.close(p)
 	}
 }
 

@@ -34,6 +34,7 @@ type node struct {
 	book     *membership.Book
 	forest   *overlay.Forest // nil until somebody told of the stream
 	links    []link          // by peer
+	swept    time.Duration   // when they were looked through because they are many
 	dialling []int32
 	flows    []flow
 	kids     []kid
