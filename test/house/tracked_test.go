@@ -40,6 +40,20 @@ func topLevel(paths []string) []string {
 	return slices.Compact(found)
 }
 
+// leftover is how tools name what they leave behind.
+var leftover = regexp.MustCompile(`(\.(orig|rej|bak|swp|test|prof|log)|~)$`)
+
+// leftovers finds files that nobody means to keep.
+func leftovers(paths []string) []string {
+	var found []string
+	for _, p := range paths {
+		if leftover.MatchString(p) {
+			found = append(found, p+" is a leftover")
+		}
+	}
+	return found
+}
+
 var (
 	// machine is a path that is one machine's.
 	machine = regexp.MustCompile(`(?:^|[^\w.$)}-])/(?:work|root|tmp|home|Users)/`)
@@ -99,6 +113,15 @@ func repository(t *testing.T) []string {
 func TestTopLevel(t *testing.T) {
 	for _, complaint := range topLevel(repository(t)) {
 		t.Error(complaint)
+	}
+}
+
+func TestLeftovers(t *testing.T) {
+	for _, complaint := range leftovers(repository(t)) {
+		t.Error(complaint)
+	}
+	if found := leftovers([]string{"a.go", "a/b.go.orig", "c.rej", "original.go", "d~", "log.txt"}); len(found) != 3 {
+		t.Errorf("of three leftovers: %q", found)
 	}
 }
 
