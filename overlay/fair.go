@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"slices"
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
@@ -79,7 +80,34 @@ func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Sub
 		}
 		return of, c
 	}
+	if best == nil && m.Interior && !f.cfg.Source && !b.branches() {
+		return f.anyLeaf()
+	}
 	return b, best
+}
+
+// branches reports whether a child feeds others in this stripe.
+func (b *branch) branches() bool {
+	return slices.ContainsFunc(b.children, func(c child) bool { return c.interior && c.evict.IsZero() })
+}
+
+// anyLeaf is a child of whatever stripe that feeds nobody in it: one that has more than
+// k stripes if there is one, and of the stripe with the most children. It makes room for
+// the first who feeds others in a stripe: without that one nobody else gets it.
+func (f *Forest) anyLeaf() (of *branch, c *child) {
+	for _, b := range f.branches {
+		for i := len(b.children) - 1; i >= 0; i-- {
+			l := &b.children[i]
+			if l.interior || !l.evict.IsZero() {
+				continue
+			}
+			rich := f.rich(l.id)
+			if c == nil || rich && !f.rich(c.id) || rich == f.rich(c.id) && len(b.children) > len(of.children) {
+				of, c = b, l
+			}
+		}
+	}
+	return of, c
 }
 
 // rich reports whether a child said that it has more than k stripes.
