@@ -177,7 +177,7 @@ func (f *Forest) young(now time.Time) bool { return now.Sub(f.born) < youth }
 // slots enough free, or nil.
 func (f *Forest) idleHome(per []cover) *branch {
 	for _, b := range f.branches {
-		if c := per[b.stripe]; b.home && len(b.children) == 0 && c.relays >= 2 && !c.less(spareHome).scant() {
+		if c := per[b.stripe]; b.home && !f.soleRoot(b) && len(b.children) == 0 && c.relays >= 2 && !c.less(spareHome).scant() {
 			return b
 		}
 	}
@@ -473,7 +473,7 @@ func (f *Forest) chance(weight func(*branch) float64) *branch {
 func (f *Forest) mostCovered(per []cover) *branch {
 	var best *branch
 	for _, b := range f.branches {
-		if !b.home {
+		if !b.home || f.soleRoot(b) {
 			continue
 		}
 		if best == nil || per[b.stripe].slots > per[best.stripe].slots ||
@@ -483,6 +483,10 @@ func (f *Forest) mostCovered(per []cover) *branch {
 	}
 	return best
 }
+
+// soleRoot reports whether we are the only one whom the source feeds a stripe: all
+// others have it through us, and nobody could take our place before we are gone.
+func (f *Forest) soleRoot(b *branch) bool { return b.quota == 1 && b.parent == f.root() }
 
 // rank orders the stripes differently for every node.
 func rank(id membership.NodeID, s int) uint32 {
