@@ -144,8 +144,11 @@ func (f *Forest) advance(now time.Time, b *branch) {
 				f.restart(now, b)
 				return
 			}
-			// It may have refused while others were still to be asked.
 			source := f.root()
+			if f.short && !b.home && f.spent(source) {
+				continue // a refusal would cost it uplink that it needs for the stream
+			}
+			// It may have refused while others were still to be asked.
 			s.asked = slices.DeleteFunc(s.asked, func(r request) bool { return r.id == source })
 			s.queue = append(s.queue, source)
 		case stageAnyone:
@@ -167,6 +170,16 @@ func (f *Forest) restart(now time.Time, b *branch) {
 	s := b.search
 	b.search = &search{replace: s.replace, silent: s.silent, hasty: s.hasty, next: now}
 	f.advance(now, b)
+}
+
+// spent reports whether a node says that it has no slot free.
+func (f *Forest) spent(id membership.NodeID) bool {
+	e, known := f.book.Get(id)
+	if !known {
+		return false
+	}
+	c, ok := e.Carries(f.cfg.Info.Stream)
+	return ok && c.Free == 0
 }
 
 // unanswered is until when to wait for the requests that have no answer yet.
