@@ -70,7 +70,7 @@ func (w *World) behind(n *Node) bool {
 }
 
 // Still is the longest time since a time for which a viewer's picture stood
-// still, beyond a block's own, and whose; the victims left out.
+// still, beyond a block's own, and whose; newcomers and the victims left out.
 func (w *World) Still(since time.Duration, victims ...*Node) (worst time.Duration, who *Node) {
 	for _, n := range w.nodes {
 		p := n.player
@@ -79,7 +79,7 @@ func (w *World) Still(since time.Duration, victims ...*Node) (worst time.Duratio
 		}
 		still := time.Duration(0)
 		for _, g := range p.gaps {
-			if g.to > since {
+			if g.to > since && !g.early {
 				still = max(still, g.to-g.from-w.BlockTime)
 			}
 		}

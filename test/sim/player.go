@@ -41,8 +41,12 @@ type skip struct {
 	orphans  uint64 // bit i: stripe i had no parent then
 }
 
-// gap is a time in which the picture stood still: from one play to the next.
-type gap struct{ from, to time.Duration }
+// gap is a time in which the picture stood still: from one play to the next. That of
+// a newcomer does: it shows its first picture at once, and goes on when it is time.
+type gap struct {
+	from, to time.Duration
+	early    bool // it begins in the first startTime of playing
+}
 
 // second is what happened in one second of the world's time.
 type second struct {
@@ -171,7 +175,7 @@ func (p *player) play(o playout.Play) {
 		}
 		p.still = max(p.still, w.t-p.last)
 		if w.t-p.last > w.BlockTime*3/2 {
-			p.gaps = append(p.gaps, gap{p.last, w.t})
+			p.gaps = append(p.gaps, gap{p.last, w.t, p.last-p.resumed < startTime})
 		}
 	}
 	p.epoch, p.next, p.last = o.Header.Epoch, o.Header.Number+1, w.t
