@@ -19,7 +19,7 @@ func TestPlots(t *testing.T) {
 	depth, bound := plot.Series{Name: "deepest"}, plot.Series{Name: "bound", Dashed: true}
 	median, most := plot.Series{Name: "median"}, plot.Series{Name: "most"}
 	feeds, limit := plot.Series{Name: "source feeds"}, plot.Series{Name: "limit", Dashed: true}
-	for _, n := range []int{60, 100, 200, 300, 500} {
+	for _, n := range []int{60, 100, 200, 300, 500, 1000} {
 		cfg := config(n)
 		r, _ := ExperimentSettle(cfg)
 		x := float64(n)
@@ -32,7 +32,7 @@ func TestPlots(t *testing.T) {
 		t.Logf("%d: %+v", n, r)
 	}
 	note := "16+4, 25 slots each. go test ./test/sim/wide -run Plots -plots ../../../docs"
-	x := plot.Axis{Label: "participants", Ticks: []float64{50, 100, 200, 500}, Log: true}
+	x := plot.Axis{Label: "participants", Ticks: []float64{50, 100, 200, 500, 1000}, Log: true}
 	for name, c := range map[string]plot.Chart{
 		"depth.svg": {Title: "Hops from the source", Note: note, X: x,
 			Y: plot.Axis{Label: "hops", Ticks: []float64{0, 1, 2, 3, 4, 5, 6}}, Series: []plot.Series{depth, bound}},
