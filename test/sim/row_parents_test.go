@@ -13,8 +13,8 @@ func parentRows() []row {
 	return []row{
 		{id: "F0", what: "nothing, for half a minute", target: "BL 0, ST 0", run: runNothing},
 		{id: "F1", known: "p99 of", what: "kill -9 of an interior relay, five times", target: "BL 0, ST 0, TTR ≤ 1 s p99", run: runKills},
-		{id: "F2", known: "p99 of", what: "clean leave of an interior relay, five times", target: "BL 0, ST 0, TTR ≤ 0.5 s", run: runLeaves},
-		{id: "F3", known: "came", what: "SIGSTOP of a relay for 1, 5, 60 s", target: "BL 0, ST 0, siblings +≤ 20 ms, nothing stale after", run: runStops, seeds: 3},
+		{id: "F2", what: "clean leave of an interior relay, five times", target: "BL 0, ST 0, TTR ≤ 0.5 s", run: runLeaves},
+		{id: "F3", what: "SIGSTOP of a relay for 1, 5, 60 s", target: "BL 0, ST 0, siblings +≤ 20 ms, nothing stale after", run: runStops, seeds: 3},
 		{id: "F4", what: "grey relay, CPU 5 % and 0.05 %", target: "BL 0, replaced ≤ 10 s", run: runGrey},
 		{id: "F5", known: "changed the parents", what: "one-way partition parent→child", target: "BL 0, TTR ≤ 1.5 s, no flapping", run: runOneWay},
 		{id: "F6", known: "from 3 s after healing|the far side is live after", what: "40/60 partition for 30 s", target: "source's side BL 0, the other live ≤ 3 s after", run: runPartition},
