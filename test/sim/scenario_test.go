@@ -335,7 +335,7 @@ func TestAuditor(t *testing.T) {
 				w.Wall(n, victim)
 			}
 		}
-		w.Run(6 * time.Second)
+		w.Run(idleTimeout + 2*time.Second) // until its connections are found dead
 		if s := w.Sum(0); s.Behind != 1 || s.Starving == 0 {
 			t.Errorf("behind %d, starving %d", s.Behind, s.Starving)
 		}

@@ -70,6 +70,7 @@ type screen struct {
 	skipped int
 	still   time.Duration // for how long the picture stood, in all
 	lags    []time.Duration
+	behind  int // blocks that should have been played by the last look
 }
 
 // stillSlack is how much later than due a picture may come before it counts as
@@ -132,7 +133,7 @@ func (s *screen) tee(ctx context.Context, media <-chan relay.Output) <-chan rela
 type figures struct {
 	played, skipped int
 	still           time.Duration
-	behind          int // blocks that should have been played by now
+	behind          int // blocks by which it has fallen behind
 	lags            []time.Duration
 }
 
@@ -147,8 +148,10 @@ func (s *screen) look(delay time.Duration) figures {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := figures{s.played, s.skipped, s.still, max(0, int(int64(head)-int64(s.next)+1)), s.lags}
-	s.played, s.skipped, s.still, s.lags = 0, 0, 0, nil
+	behind := max(0, int(int64(head)-int64(s.next)+1))
+	// One whose first blocks came late is late, and catches up slowly: it loses nothing.
+	f := figures{s.played, s.skipped, s.still, max(0, behind-s.behind), s.lags}
+	s.played, s.skipped, s.still, s.lags, s.behind = 0, 0, 0, nil, behind
 	return f
 }
 

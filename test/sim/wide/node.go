@@ -310,7 +310,7 @@ func (n *node) renew() {
 	hello := &overlay.Hello{Record: raw}
 	n.mark()
 	for _, l := range n.links {
-		if !n.member || l.needed {
+		if l.needed {
 			w.say(n, w.nodes[l.peer], hello)
 		}
 	}
