@@ -101,26 +101,33 @@ func insert(in []*Entry, e *Entry) []*Entry {
 
 // list puts an entry where Home finds it.
 func (b *Book) list(e *Entry) {
-	for _, c := range e.Streams {
-		of := b.homes[c.Stream]
-		for homes := c.Homes; of != nil && homes != 0; homes &= homes - 1 {
-			in := &of[bits.TrailingZeros64(homes)]
-			*in = insert(*in, e)
-		}
-	}
+	b.eachHome(e, func(in *[]*Entry) { *in = insert(*in, e) })
 }
 
 // unlist undoes list.
 func (b *Book) unlist(e *Entry) {
+	b.eachHome(e, func(in *[]*Entry) {
+		if i, ok := search(*in, e.Node); ok {
+			*in = slices.Delete(*in, i, i+1)
+		}
+	})
+}
+
+// eachHome calls do with every list in which an entry belongs.
+func (b *Book) eachHome(e *Entry, do func(in *[]*Entry)) {
 	for _, c := range e.Streams {
-		of := b.homes[c.Stream]
-		for homes := c.Homes; of != nil && homes != 0; homes &= homes - 1 {
-			in := &of[bits.TrailingZeros64(homes)]
-			if i, ok := search(*in, e.Node); ok {
-				*in = slices.Delete(*in, i, i+1)
+		if of := b.homes[c.Stream]; of != nil {
+			for homes := c.Homes; homes != 0; homes &= homes - 1 {
+				do(&of[bits.TrailingZeros64(homes)])
 			}
 		}
 	}
+}
+
+// forget takes an entry out of all but the list of entries.
+func (b *Book) forget(e *Entry) {
+	b.unlist(e)
+	delete(b.byNode, e.Node)
 }
 
 // Follow makes Home tell of a stream, until Unfollow. Others are not indexed: strangers
@@ -165,9 +172,7 @@ func (b *Book) makeRoom(now time.Time) bool {
 }
 
 func (b *Book) remove(i int) {
-	e := b.entries[i]
-	b.unlist(e)
-	delete(b.byNode, e.Node)
+	b.forget(b.entries[i])
 	b.entries = slices.Delete(b.entries, i, i+1)
 }
 
@@ -176,8 +181,7 @@ func (b *Book) Expire(now time.Time) {
 	b.entries = slices.DeleteFunc(b.entries, func(e *Entry) bool {
 		past := !now.Before(e.Expires)
 		if past {
-			b.unlist(e)
-			delete(b.byNode, e.Node)
+			b.forget(e)
 		}
 		return past
 	})

@@ -28,15 +28,8 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 	i := b.child(from)
 	if i < 0 {
 		f.bury(now)
-		if of, c := f.victim(now, b, from, m); !f.room() && c != nil {
-			why, id := Full, c.id
-			if f.going >= f.overlap() {
-				why = Cut // there is no uplink for one more that goes slowly
-			}
-			f.dismissFor(now, of, c, why, b, m, from)
-			if why == Cut {
-				f.removeChild(of, id)
-			}
+		if !f.room() {
+			f.makeRoom(now, b, from, m)
 		}
 		b.children = append(b.children, child{id: from, since: now})
 		f.children++
@@ -49,6 +42,26 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 	b.children[i].interior = m.Interior
 	f.send(from, &Accept{Stream: f.cfg.Info.Stream, Stripe: b.stripe, Path: f.pathThrough(b)})
 	f.out = append(f.out, Feed{Child: from, Stripe: b.stripe, From: m.From, Fresh: m.Fresh, Back: m.Back})
+}
+
+// makeRoom dismisses the child in whose place another comes. One that will feed others
+// in the same stripe is named first: it has room.
+func (f *Forest) makeRoom(now time.Time, b *branch, from membership.NodeID, m *Subscribe) {
+	of, c := f.victim(now, b, from, m)
+	if c == nil {
+		return
+	}
+	var first [][]byte
+	if e, known := f.book.Get(from); known && of == b && m.Interior {
+		first = append(first, e.Raw)
+	}
+	if f.going < f.overlap() {
+		f.dismiss(now, of, c, Full, first...)
+		return
+	}
+	id := c.id
+	f.dismiss(now, of, c, Cut, first...) // there is no uplink for one more that goes slowly
+	f.removeChild(of, id)
 }
 
 // child is where a node stands among a stripe's children, or -1.
@@ -226,23 +239,9 @@ func (f *Forest) alternatives(b *branch, asker membership.NodeID, interior bool)
 	return near[:min(len(near), MaxAlternatives)]
 }
 
-// dismissFor dismisses a child in whose place another comes. One that will feed others
-// in the same stripe is named first: it has room.
-func (f *Forest) dismissFor(now time.Time, of *branch, c *child, why Reason, b *branch, m *Subscribe, from membership.NodeID) {
-	var first [][]byte
-	if e, known := f.book.Get(from); known && of == b && m.Interior {
-		first = append(first, e.Raw)
-	}
-	f.dismissTo(now, of, c, why, first)
-}
-
-// dismiss asks a child to find another parent and says when it is starved.
-func (f *Forest) dismiss(now time.Time, b *branch, c *child, why Reason) {
-	f.dismissTo(now, b, c, why, nil)
-}
-
-// dismissTo is dismiss with those who are named before all others.
-func (f *Forest) dismissTo(now time.Time, b *branch, c *child, why Reason, first [][]byte) {
+// dismiss asks a child to find another parent, names first and others, and says when it
+// is starved.
+func (f *Forest) dismiss(now time.Time, b *branch, c *child, why Reason, first ...[]byte) {
 	if f.short && f.cfg.Source {
 		why = Cut // there is no uplink for two
 	}

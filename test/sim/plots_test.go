@@ -2,8 +2,6 @@ package sim
 
 import (
 	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,12 +16,9 @@ func TestPlots(t *testing.T) {
 	if *plots == "" {
 		t.Skip("takes minutes: go test ./test/sim -run Plots -plots ../../docs")
 	}
-	write := func(name string, c plot.Chart) {
-		if err := os.WriteFile(filepath.Join(*plots, name), []byte(c.SVG()), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if err := survivorsChart(t).Write(*plots, "survivors.svg"); err != nil {
+		t.Fatal(err)
 	}
-	write("survivors.svg", survivorsChart(t))
 }
 
 // survivorsChart: who sees everything, and who decodes before anything is repaired,

@@ -7,6 +7,8 @@ package plot
 import (
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -71,6 +73,11 @@ func (c Chart) SVG() string {
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
+}
+
+// Write writes the chart as a file of that name into a folder.
+func (c Chart) Write(folder, name string) error {
+	return os.WriteFile(filepath.Join(folder, name), []byte(c.SVG()), 0o644)
 }
 
 func (c Chart) draw(b *strings.Builder, s Series, colour string, legend float64) {

@@ -188,16 +188,16 @@ func ExperimentKill(w *World, share float64) Killed {
 func (w *World) expect(relays []*node, share float64) [3]float64 {
 	r := [3]float64{1, 0, 0}
 	rnd := rand.New(rand.NewPCG(w.Seed, 0xd1ce))
-	up := make([][]bool, w.Layout.N()) // whether a node's way in a stripe is whole
-	parents := make([][]int32, w.Layout.N())
+	parents := make([][]int32, w.Layout.N()) // of every node in every stripe, -1 if none
 	for s := range parents {
-		up[s], parents[s] = make([]bool, len(w.nodes)), make([]int32, len(w.nodes))
+		parents[s] = make([]int32, len(w.nodes))
 		for i, n := range w.nodes {
 			parents[s][i] = -1
-			if p, ok := int32(0), false; i > 0 && n.alive && n.forest != nil {
-				if p, ok = w.parent(n, s); ok {
-					parents[s][i] = p
-				}
+			if i == 0 || !n.alive || n.forest == nil {
+				continue
+			}
+			if p, ok := w.parent(n, s); ok {
+				parents[s][i] = p
 			}
 		}
 	}
@@ -208,19 +208,14 @@ func (w *World) expect(relays []*node, share float64) [3]float64 {
 			dead[relays[i].index] = true
 		}
 		viewers, decode := 0, 0
-		for s := range parents {
-			for i := range w.nodes {
-				up[s][i] = whole(parents[s], dead, int32(i))
-			}
-		}
 		for i, n := range w.nodes {
 			if i == 0 || !n.alive || dead[i] {
 				continue
 			}
 			viewers++
 			have := 0
-			for s := range up {
-				if up[s][i] {
+			for s := range parents {
+				if whole(parents[s], dead, int32(i)) {
 					have++
 				}
 			}

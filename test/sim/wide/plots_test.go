@@ -2,8 +2,6 @@ package wide
 
 import (
 	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stripecast/stripecast/test/sim/plot"
@@ -41,7 +39,7 @@ func TestPlots(t *testing.T) {
 		"egress.svg": {Title: "What the source uploads", Note: note, X: x,
 			Y: plot.Axis{Label: "children a stripe", Ticks: []float64{0, 0.5, 1, 1.5, 2, 2.5}}, Series: []plot.Series{feeds, limit}},
 	} {
-		if err := os.WriteFile(filepath.Join(*plots, name), []byte(c.SVG()), 0o644); err != nil {
+		if err := c.Write(*plots, name); err != nil {
 			t.Fatal(err)
 		}
 	}
