@@ -46,6 +46,7 @@ type known struct {
 
 	incarnation uint32 // the highest that was let through
 	slack       slack
+	accused     accusations
 }
 
 // ourselves is what is known of our own incarnation.
@@ -53,6 +54,8 @@ type ourselves struct {
 	sent  uint32    // the highest that memberlist has sent
 	learn time.Time // until then others may tell us a higher one
 	slack slack
+
+	accused accusations
 }
 
 // slack bounds what others can claim of an incarnation that was base at since.
@@ -166,7 +169,7 @@ func (g *guard) judge(now time.Time, from membership.NodeID, m message) (message
 		return m, g.judgeAlive(now, from, m)
 	case suspect:
 		m.from = from.String()
-		return m, g.judgeAccusation(now, m.node, m.incarnation)
+		return m, g.judgeAccusation(now, from, m.node, m.incarnation)
 	case dead:
 		return g.judgeDead(now, from, m)
 	default:
@@ -178,7 +181,7 @@ func (g *guard) judge(now time.Time, from membership.NodeID, m message) (message
 // suspicion by the peer that brought it.
 func (g *guard) judgeDead(now time.Time, from membership.NodeID, d dead) (message, error) {
 	if d.node != from.String() {
-		return suspect{d.incarnation, d.node, from.String()}, g.judgeAccusation(now, d.node, d.incarnation)
+		return suspect{d.incarnation, d.node, from.String()}, g.judgeAccusation(now, from, d.node, d.incarnation)
 	}
 	if d.from != d.node {
 		return nil, refuse(WrongSource)
@@ -194,9 +197,14 @@ func (g *guard) judgeDead(now time.Time, from membership.NodeID, d dead) (messag
 
 // judgeAccusation takes what others say against a node: it must be known, and in
 // an incarnation that it has had, or the next, whose alive we may have missed.
-func (g *guard) judgeAccusation(now time.Time, node string, inc uint32) error {
+// Every one makes its node announce itself anew, in the whole pool: no peer may
+// ask for that again and again.
+func (g *guard) judgeAccusation(now time.Time, from membership.NodeID, node string, inc uint32) error {
 	if node == g.name {
-		return g.own.admit(now, inc)
+		if err := g.own.admit(now, inc); err != nil {
+			return err
+		}
+		return g.own.accused.take(now, from, inc, AccuseUsEvery)
 	}
 	k := g.known[node]
 	if k == nil {
@@ -205,7 +213,7 @@ func (g *guard) judgeAccusation(now time.Time, node string, inc uint32) error {
 	if inc > k.incarnation+1 {
 		return refuse(BadIncarnation)
 	}
-	return nil
+	return k.accused.take(now, from, inc, AccuseEvery)
 }
 
 // judgeState is judge for one node of an exchange.

@@ -372,6 +372,35 @@ func TestNobodyRaisesAnothersIncarnationFar(t *testing.T) {
 	w.must(t, later, bob, alice.alive(5001, 2))
 }
 
+// A node that is accused announces itself anew; no peer may make it do that all
+// the time.
+func TestAccusationsAreMetered(t *testing.T) {
+	accuse := func(who who, inc uint32, by who) []byte { return encode(suspect{inc, who.name, by.name}) }
+	for name, c := range map[string]struct {
+		victim who
+		every  time.Duration
+	}{"another": {alice, AccuseEvery}, "us": {us, AccuseUsEvery}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWatch()
+			w.must(t, epoch, alice, alice.alive(10, 1))
+			w.sent(epoch, us.name, 10)
+			w.must(t, epoch, mallory, suspect{9, c.victim.name, mallory.name})
+			soon := epoch.Add(c.every - 1)
+			w.must(t, soon, mallory, suspect{9, c.victim.name, mallory.name}) // again
+			w.mustNot(t, soon, mallory, TooFast, accuse(c.victim, 10, mallory))
+			w.mustNot(t, soon, mallory, TooFast, encode(dead{10, c.victim.name, mallory.name}))
+			w.must(t, soon, bob, suspect{10, c.victim.name, bob.name})
+			later := epoch.Add(c.every)
+			w.must(t, later, mallory, suspect{10, c.victim.name, mallory.name})
+			w.mustNot(t, later, mallory, TooFast, accuse(c.victim, 11, mallory))
+			for i := range MaxAccusers {
+				w.must(t, later, someone(100+i), suspect{10, c.victim.name, someone(100 + i).name})
+			}
+			w.must(t, later, mallory, suspect{11, c.victim.name, mallory.name}) // forgotten
+		})
+	}
+}
+
 func TestClaimsAboutOurselves(t *testing.T) {
 	claim := func(inc uint32) []byte {
 		return encode(alive{inc, us.name, us.record(0, "192.0.2.9:1"), versions}) // an old record of ours
@@ -388,7 +417,7 @@ func TestClaimsAboutOurselves(t *testing.T) {
 	w.mustNot(t, later, bob, BadIncarnation, encode(suspect{60_000, us.name, bob.name}))
 	w.must(t, later, bob, suspect{50_001, us.name, bob.name})
 	// We follow what others can be made to believe.
-	w.must(t, later, bob, suspect{50_001 + SlackBurst + uint32(SlackRate*LearnTime.Seconds()), us.name, bob.name})
+	w.must(t, later, mallory, suspect{50_001 + SlackBurst + uint32(SlackRate*LearnTime.Seconds()), us.name, mallory.name})
 	forged := mallory.alive(50_002, 9)
 	forged.node = us.name
 	w.mustNot(t, later, mallory, BadRecord, encode(forged))

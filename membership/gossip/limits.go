@@ -36,6 +36,9 @@ const (
 	MaxStreams = 32
 	// MaxPeerStreams is how many of them one peer may have.
 	MaxPeerStreams = 2
+	// MaxAccusers is of how many peers it is kept when they accused one node. The
+	// one longest ago is forgotten.
+	MaxAccusers = 16
 	// MaxJoin is how many addresses a Join contacts. Later ones are left out.
 	MaxJoin = 16
 	// MaxGoodbyes is how many members a leaver tells itself. The others suspect
@@ -78,6 +81,10 @@ const (
 	ForgetAfter = 60 * time.Second
 	// PeerIdle is after how much silence a peer's rates may be forgotten.
 	PeerIdle = 60 * time.Second
+	// AccuseEvery is how soon a peer may accuse the same node again, in a newer
+	// incarnation; one too soon is refused. AccuseUsEvery is the same for us, who
+	// must answer before a suspicion's shortest time of 4 s is over.
+	AccuseEvery, AccuseUsEvery = 10 * time.Second, 2 * time.Second
 	// SpreadEvery is the shortest time between two of our records. Those set
 	// in between are replaced by the last.
 	SpreadEvery = time.Second

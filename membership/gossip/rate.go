@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"slices"
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
@@ -21,6 +22,35 @@ func (b *bucket) take(now time.Time, n, rate, burst float64) bool {
 	}
 	b.used += n
 	return true
+}
+
+// accusations are who has accused one node lately, the longest ago first.
+type accusations []accusation
+
+type accusation struct {
+	by          membership.NodeID
+	incarnation uint32
+	at          time.Time
+}
+
+// take takes an accusation unless its peer has accused the node in an earlier
+// incarnation within every. Saying the same again costs nothing: memberlist does.
+func (a *accusations) take(now time.Time, by membership.NodeID, inc uint32, every time.Duration) error {
+	i := slices.IndexFunc(*a, func(old accusation) bool { return old.by == by })
+	if i >= 0 {
+		old := (*a)[i]
+		if inc <= old.incarnation {
+			return nil
+		}
+		if now.Sub(old.at) < every {
+			return refuse(TooFast)
+		}
+		*a = slices.Delete(*a, i, i+1)
+	} else if len(*a) >= MaxAccusers {
+		*a = slices.Delete(*a, 0, 1)
+	}
+	*a = append(*a, accusation{by, inc, now})
+	return nil
 }
 
 // peer is what is counted of one QUIC peer.
