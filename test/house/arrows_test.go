@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 
 	"relay/quicnet":     {"relay", "membership", "stripe", "stripe/wire"},
 	"relay/host":        {"relay", "relay/quicnet", "overlay", "membership", "membership/gossip", "stripe"},
+	"relay/store":       {"stripe", "stripe/wire"},
 	"relay/source":      {"fec", "membership", "stripe", "stripe/ts"},
 	"membership/gossip": {"membership", "relay/quicnet", "stripe/wire"},
 	"playout/sink":      {"playout"},
@@ -42,6 +43,7 @@ var others = map[string]struct {
 	"github.com/hashicorp/go-msgpack/v2": {by: []string{"membership/gossip"}, tests: true},
 	"github.com/klauspost/reedsolomon":   {by: []string{"fec"}},
 	"filippo.io/edwards25519":            {by: []string{"stripe"}},
+	"golang.org/x/sys":                   {by: []string{"relay/store"}},
 	"github.com/asticode/go-astits":      {tests: true},
 	"github.com/spf13/cobra":             {by: []string{"cmd/stripecast"}},
 	"github.com/spf13/pflag":             {by: []string{"cmd/stripecast"}},
