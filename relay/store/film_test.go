@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stripecast/stripecast/relay/store"
@@ -124,6 +125,7 @@ func open(t testing.TB, dir string, cfg store.Config) *store.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = s.Close() }) // of a test that failed
 	return s
 }
 
@@ -134,8 +136,11 @@ func closed(t testing.TB, s *store.Store) {
 	}
 }
 
-// pass lets virtual time pass.
-func pass(d time.Duration) { <-time.After(d) }
+// pass lets virtual time pass, and the writer do what it does at its end.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
 
 // lines is a logger's output, with times.
 type lines struct {

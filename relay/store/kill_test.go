@@ -14,8 +14,8 @@ import (
 	"github.com/stripecast/stripecast/stripe"
 )
 
-// killedData is how long the blocks of TestKill are: four are one write.
-const killedData = 64 << 10
+// killedData is how long the blocks of TestKill are: four are just one write.
+const killedData = 51968
 
 // writeUntilKilled is another process. It writes blocks, from the one that the
 // environment names, and says the number of the first that is not on disk yet.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -70,7 +69,9 @@ func (s *Store) Blocks(key Key, from, to uint64) (blocks []Block, err error) {
 		}
 		l, failure := s.acquire(g.segment)
 		if failure != nil {
-			err = failure
+			if !errors.Is(failure, ErrNotHeld) {
+				err = failure
+			}
 			continue
 		}
 		s.mu.Lock()
@@ -336,10 +337,7 @@ func (s *Store) acquire(g *segment) (*loaded, error) {
 		s.mu.Unlock()
 		l, err := s.load(g, sealed, size)
 		if err != nil {
-			if !errors.Is(err, fs.ErrNotExist) {
-				s.readFailed(g, err)
-			}
-			return nil, err
+			return nil, s.missed(g, err)
 		}
 		s.mu.Lock()
 		if g.loaded == nil && !g.gone && !s.ended {
@@ -363,6 +361,18 @@ func (s *Store) acquire(g *segment) (*loaded, error) {
 	s.mu.Unlock()
 	closeAll(closing)
 	return l, nil
+}
+
+// missed tells why a segment could not be loaded: perhaps it was removed meanwhile.
+func (s *Store) missed(g *segment, err error) error {
+	s.mu.Lock()
+	gone := g.gone
+	s.mu.Unlock()
+	if gone {
+		return ErrNotHeld
+	}
+	s.readFailed(g, err)
+	return err
 }
 
 // release is the end of what acquire began.

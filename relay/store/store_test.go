@@ -271,4 +271,3 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
-

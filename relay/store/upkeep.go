@@ -126,29 +126,18 @@ func (s *Store) feet() (size int64) {
 	return size
 }
 
-// oldest is the segment to go first: finished, and written to longest ago; if none is
-// finished, one under way, which ends by it.
-func (s *Store) oldest() *segment {
-	var finished, active *segment
+// oldest is the segment to go first: the one last written to longest ago. If it is
+// under way, for a stream that pauses or because there is no other, that ends it.
+func (s *Store) oldest() (oldest *segment) {
 	for _, t := range s.tapes {
-		if len(t.segments) == 0 {
-			continue
-		}
-		best := &finished
-		if t.segments[0] == t.active {
-			best = &active
-		}
-		if *best == nil || t.segments[0].written.Before((*best).written) {
-			*best = t.segments[0]
+		if len(t.segments) > 0 && (oldest == nil || t.segments[0].written.Before(oldest.written)) {
+			oldest = t.segments[0]
 		}
 	}
-	if finished != nil {
-		return finished
+	if oldest != nil && oldest == oldest.tape.active {
+		s.detach(oldest.tape)
 	}
-	if active != nil {
-		s.detach(active.tape)
-	}
-	return active
+	return oldest
 }
 
 // remove takes a finished segment, the first of its tape, out of the store, and its
