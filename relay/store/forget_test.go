@@ -142,6 +142,35 @@ func TestQuotaOfMany(t *testing.T) {
 	})
 }
 
+// TestQuotaOfSmall: of the smallest shards the index is a good part, and counts.
+func TestQuotaOfSmall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := memdisk.New()
+		s := open(t, "dir", store.Config{FS: disk, Quota: store.MinQuota})
+		small := block(0, 1)
+		for n := range uint64(40000) {
+			for _, sh := range small[:2] {
+				again := *sh
+				again.Number = n // it is only counted here
+				s.Put(&again)
+			}
+			if n%400 == 0 {
+				pass(500 * time.Millisecond)
+				if used := disk.Used(); used > store.MinQuota {
+					t.Fatalf("after block %d %d bytes are used", n, used)
+				}
+			}
+		}
+		if used := disk.Used(); used < store.MinQuota*9/10 || s.Stats().Dropped > 0 {
+			t.Errorf("%d bytes are used, %+v", used, s.Stats())
+		}
+		closed(t, s)
+		if used := disk.Used(); used > store.MinQuota {
+			t.Errorf("in the end %d bytes are used", used)
+		}
+	})
+}
+
 // TestFree: another program fills the disk. A back buffer gives way, says so, and comes
 // back; a recording gives nothing away, and comes back too.
 func TestFree(t *testing.T) {

@@ -40,7 +40,7 @@ const (
 	MaxSegments = 1 << 16
 	// MaxTapes is how many streams' epochs a directory may have. A further one is
 	// not kept.
-	MaxTapes = 4096
+	MaxTapes = 1024
 	// maxLoaded is how many finished segments have their index in memory, at most
 	// about a megabyte each, and a file open. The one used longest ago goes.
 	maxLoaded = 8

@@ -22,8 +22,12 @@ func TestPutGet(t *testing.T) {
 		all := blocks(30, 5000)
 		info := []byte("signed by the source")
 		s := open(t, dir, store.DefaultConfig())
-		s.PutInfo(film, info)
-		for _, shards := range all {
+		s.PutInfo(film, []byte("older"))
+		for n, shards := range all {
+			if n == 20 {
+				s.PutInfo(film, info)
+				s.PutInfo(film, info) // twice is once
+			}
 			putAll(t, s, shards)
 			putAll(t, s, shards[:1]) // twice is once
 			pass(blockTime)
