@@ -21,7 +21,7 @@ const (
 // checkpoint is how much of the film was stored after so many bytes of changes.
 type checkpoint struct{ bytes, shards int64 }
 
-// shoot records the film, segmentBlocks a segment, and an info early on. It tells how
+// shoot records the film, segmentBlocks a segment, and two infos. It tells how
 // much was stored when.
 func shoot(t *testing.T, cfg store.Config, all [][]*stripe.Shard) (disk *memdisk.Disk, stored []checkpoint) {
 	t.Helper()
@@ -29,7 +29,10 @@ func shoot(t *testing.T, cfg store.Config, all [][]*stripe.Shard) (disk *memdisk
 	cfg.FS = disk
 	s := open(t, "dir", cfg)
 	for n, shards := range all {
-		if n == 5 {
+		switch n {
+		case 5:
+			s.PutInfo(film, []byte("older"))
+		case crashBlocks / 2:
 			s.PutInfo(film, []byte("signed"))
 		}
 		putAll(t, s, shards)

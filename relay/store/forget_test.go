@@ -144,30 +144,53 @@ func TestQuotaOfMany(t *testing.T) {
 
 // TestQuotaOfSmall: of the smallest shards the index is a good part, and counts.
 func TestQuotaOfSmall(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		disk := memdisk.New()
-		s := open(t, "dir", store.Config{FS: disk, Quota: store.MinQuota})
-		small := block(0, 1)
-		for n := range uint64(40000) {
-			for _, sh := range small[:2] {
-				again := *sh
-				again.Number = n // it is only counted here
-				s.Put(&again)
-			}
-			if n%400 == 0 {
-				pass(500 * time.Millisecond)
-				if used := disk.Used(); used > store.MinQuota {
-					t.Fatalf("after block %d %d bytes are used", n, used)
+	for _, pause := range []uint64{100, 170, 230, 310, 450} {
+		synctest.Test(t, func(t *testing.T) {
+			disk := memdisk.New()
+			s := open(t, "dir", store.Config{FS: disk, Quota: store.MinQuota})
+			small := block(0, 1)
+			for n := range uint64(40000) {
+				for _, sh := range small[:2] {
+					again := *sh
+					again.Number = n // it is only counted here
+					s.Put(&again)
+				}
+				if n%pause == 0 {
+					pass(500 * time.Millisecond)
+					if used := disk.Used(); used > store.MinQuota {
+						t.Fatalf("after block %d %d bytes are used", n, used)
+					}
 				}
 			}
+			if used := disk.Used(); used < store.MinQuota*9/10 || s.Stats().Dropped > 0 {
+				t.Errorf("%d bytes are used, %+v", used, s.Stats())
+			}
+			closed(t, s)
+			if used := disk.Used(); used > store.MinQuota {
+				t.Errorf("in the end %d bytes are used", used)
+			}
+		})
+	}
+}
+
+// TestFullDisk: a disk that is full for us, whatever it says is free, keeps what fits.
+func TestFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const capacity = 8 << 20
+		disk := memdisk.New()
+		disk.SetCapacity(capacity)
+		s := open(t, "dir", store.Config{FS: disk, Keep: time.Minute})
+		all := blocks(1000, 50<<10)
+		rehearse(t, s, all)
+		pass(time.Second)
+		have, held := played(t, s, all, false)
+		if held < capacity/2/(13<<10) || !whole(have[1000-held/layout.N()/2:], held/layout.N()/2) {
+			t.Errorf("%d shards are held: %b", held, have)
 		}
-		if used := disk.Used(); used < store.MinQuota*9/10 || s.Stats().Dropped > 0 {
-			t.Errorf("%d bytes are used, %+v", used, s.Stats())
+		if st := s.Stats(); st.Dropped > 0 || !strings.Contains(st.Problem, "the disk is nearly full: the back buffer shrinks to") {
+			t.Errorf("%+v", st)
 		}
 		closed(t, s)
-		if used := disk.Used(); used > store.MinQuota {
-			t.Errorf("in the end %d bytes are used", used)
-		}
 	})
 }
 

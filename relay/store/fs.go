@@ -122,6 +122,10 @@ func isFull(err error) bool {
 
 // explain says in words what is wrong with a disk.
 func explain(err error) string {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err // where it is, is said beside it
+	}
 	var reason string
 	switch {
 	case errors.Is(err, errStarved):

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"log/slog"
 	"reflect"
 	"testing"
 
@@ -144,6 +145,42 @@ func TestSegmentRoundTrip(t *testing.T) {
 
 func sameIndex(a, b index) bool {
 	return bytes.Equal(a.encode(), b.encode())
+}
+
+// TestLyingIndex: an index that says one shard is where another is serves neither.
+func TestLyingIndex(t *testing.T) {
+	tp, b := segmentOf(3, false)
+	file := contents{bytes.NewReader(b)}
+	x, sum, end, err := scan(file, int64(len(b)), tp.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.entries[0].at[0], x.entries[1].at[0] = x.entries[1].at[0], x.entries[0].at[0]
+	x.entries[2].at[0], x.entries[2].at[1] = x.entries[2].at[1], x.entries[2].at[0]
+	g := &segment{tape: tp, summary: sum, size: end}
+	dir := t.TempDir()
+	f, err := machine{}.Create(segmentPath(tapeDir(dir, tp.key), 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(append(b, g.foot(&x)...), 0); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	s, err := Open(dir, Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, e := range []struct {
+		number uint64
+		i      int
+		ok     bool
+	}{{0, 0, false}, {0, 1, true}, {3, 0, false}, {3, 1, true}, {6, 0, false}, {6, 1, false}} {
+		if _, err := s.Get(tp.key, e.number, e.i); (err == nil) != e.ok {
+			t.Errorf("block %d, shard %d: %v", e.number, e.i, err)
+		}
+	}
 }
 
 // TestIndexTwin: an index does what a plain list would.

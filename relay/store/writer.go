@@ -104,12 +104,13 @@ func (s *Store) flush(now time.Time, t *tape) {
 	if len(t.pending) == 0 {
 		return
 	}
-	if err := s.write(now, t); err != nil {
+	err := s.write(now, t)
+	if isFull(err) && s.cfg.Keep > 0 && s.shrink(now) > 0 {
+		err = s.write(now, t)
+	}
+	if err != nil {
 		s.dropped.Add(uint64(len(t.puts)))
 		s.fail(now, err)
-		if isFull(err) && s.cfg.Keep > 0 {
-			s.shrink(now)
-		}
 	} else {
 		s.mend()
 	}
