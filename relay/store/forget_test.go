@@ -144,18 +144,18 @@ func TestQuotaOfMany(t *testing.T) {
 
 // TestQuotaOfSmall: of the smallest shards the index is a good part, and counts.
 func TestQuotaOfSmall(t *testing.T) {
-	for _, pause := range []uint64{100, 170, 230, 310, 450} {
+	for trial := range uint64(10) {
 		synctest.Test(t, func(t *testing.T) {
 			disk := memdisk.New()
 			s := open(t, "dir", store.Config{FS: disk, Quota: store.MinQuota})
 			small := block(0, 1)
-			for n := range uint64(40000) {
+			for n := range 38000 + 211*trial {
 				for _, sh := range small[:2] {
 					again := *sh
 					again.Number = n // it is only counted here
 					s.Put(&again)
 				}
-				if n%pause == 0 {
+				if n%400 == 0 {
 					pass(500 * time.Millisecond)
 					if used := disk.Used(); used > store.MinQuota {
 						t.Fatalf("after block %d %d bytes are used", n, used)

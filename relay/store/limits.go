@@ -53,6 +53,8 @@ const (
 	flushEvery = 250 * time.Millisecond
 	// upkeepEvery is how often age and free space are looked at.
 	upkeepEvery = time.Second
+	// givesPart is which part of its bytes a back buffer gives up on a full disk.
+	givesPart = 16
 	// retryMin and retryMax are how long after a failed write the next is tried:
 	// twice as long each time. What comes meanwhile is not kept, and is counted.
 	retryMin = time.Second

@@ -94,6 +94,26 @@ func (s *Store) shrink(now time.Time) int64 {
 	return g.size
 }
 
+// giveWay removes old segments of a back buffer if err says that the disk is full,
+// and tells whether that gave least bytes and a good part of what is held: what is
+// written then comes in long segments again.
+func (s *Store) giveWay(now time.Time, err error, least int64) bool {
+	if !isFull(err) || s.cfg.Keep == 0 {
+		return false
+	}
+	s.mu.Lock()
+	least = max(least, s.bytes/givesPart)
+	s.mu.Unlock()
+	for least > 0 {
+		freed := s.shrink(now)
+		if freed == 0 {
+			return false
+		}
+		least -= freed
+	}
+	return true
+}
+
 // room makes the quota carry need more bytes.
 func (s *Store) room(need int64) error {
 	if s.starved {

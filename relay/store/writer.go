@@ -89,7 +89,7 @@ func (s *Store) tick(now time.Time) {
 	for _, t := range s.tapes {
 		s.flush(now, t)
 		if t.active != nil && now.Sub(t.opened) >= s.cfg.segmentTime() {
-			if err := s.seal(t); err != nil {
+			if err := s.seal(t); err != nil && !s.giveWay(now, err, 0) {
 				s.fail(now, err)
 			}
 		}
@@ -105,7 +105,7 @@ func (s *Store) flush(now time.Time, t *tape) {
 		return
 	}
 	err := s.write(now, t)
-	if isFull(err) && s.cfg.Keep > 0 && s.shrink(now) > 0 {
+	if s.giveWay(now, err, 2*int64(len(t.pending))) {
 		err = s.write(now, t)
 	}
 	if err != nil {
