@@ -12,8 +12,8 @@ var errStarved = errors.New("the disk is nearly full")
 // reporter says that something fails, once a minute at most, and that it works again.
 // It is guarded by Store.mu.
 type reporter struct {
-	problem string // in words; empty while all is well
-	err     error
+	problem string    // in words; empty while all is well
+	err     error     // nil: what is wrong costs history only, and is done
 	last    time.Time // of the last line
 	said    bool      // that it fails, since it began to
 }

@@ -154,8 +154,9 @@ func (s *Store) enqueue(p put, size int64) bool {
 	return false
 }
 
-// Close writes what waits, finishes the segments and lets the directory go. It waits
-// for a disk that does not answer no longer than closePatience.
+// Close writes what waits, finishes the segments and lets the directory go. The error
+// is why writing fails, if it does. Close waits for a disk that does not answer no
+// longer than closePatience.
 func (s *Store) Close() error {
 	s.quit.Do(func() { close(s.closing) })
 	patience := time.NewTimer(closePatience)

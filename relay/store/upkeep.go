@@ -74,6 +74,9 @@ func (s *Store) starving() error {
 
 // shrink removes the oldest segment for others, and is how many bytes that gave.
 func (s *Store) shrink(now time.Time) int64 {
+	if s.lock == nil {
+		return 0 // another process may have it
+	}
 	g := s.oldest()
 	if g == nil {
 		return 0
@@ -89,7 +92,7 @@ func (s *Store) shrink(now time.Time) int64 {
 		s.mu.Lock()
 		left := s.bytes
 		s.mu.Unlock()
-		s.report(now, errStarved, fmt.Sprintf("%v: the %s shrinks to %d MiB, live goes on", errStarved, s.cfg.what(), left>>20))
+		s.report(now, nil, fmt.Sprintf("%v: the %s shrinks to %d MiB, live goes on", errStarved, s.cfg.what(), left>>20))
 	}
 	return g.size
 }
