@@ -209,7 +209,16 @@ func TestQueueBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := memdisk.New()
 		s := open(t, "dir", store.Config{FS: disk})
+		answer := make(chan struct{})
+		disk.SetFail(func(op memdisk.Op) (int, error) {
+			if op.Kind == "create" {
+				<-answer
+			}
+			return op.Size, nil
+		})
 		shards := block(0, 1<<20)
+		putAll(t, s, shards[:1])
+		pass(time.Second) // the writer waits
 		taken := 0
 		for s.Put(shards[0]) {
 			taken++
@@ -217,6 +226,7 @@ func TestQueueBytes(t *testing.T) {
 		if size := taken * len(shards[0].Encoded()); size > store.MaxQueueBytes || size < store.MaxQueueBytes/2 {
 			t.Errorf("%d bytes wait", size)
 		}
+		close(answer)
 		closed(t, s)
 	})
 }

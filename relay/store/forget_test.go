@@ -144,12 +144,12 @@ func TestQuotaOfMany(t *testing.T) {
 
 // TestQuotaOfSmall: of the smallest shards the index is a good part, and counts.
 func TestQuotaOfSmall(t *testing.T) {
-	for trial := range uint64(10) {
+	for trial := range uint64(4) {
 		synctest.Test(t, func(t *testing.T) {
 			disk := memdisk.New()
 			s := open(t, "dir", store.Config{FS: disk, Quota: store.MinQuota})
 			small := block(0, 1)
-			for n := range 38000 + 211*trial {
+			for n := range 39000 + 55*trial {
 				for _, sh := range small[:2] {
 					again := *sh
 					again.Number = n // it is only counted here
@@ -203,7 +203,7 @@ func TestFree(t *testing.T) {
 			disk, log := memdisk.New(), &lines{}
 			disk.SetCapacity(100 * mib)
 			s := open(t, "dir", store.Config{FS: disk, Keep: keep, Free: 50 * mib, Logger: slog.New(log)})
-			all := blocks(4000, 10<<10)
+			all := blocks(4000, 2<<10)
 			rehearse(t, s, all[:1500])
 			before := s.Stats()
 			if before.Problem != "" || before.Dropped > 0 || before.Segments < 1 {
@@ -269,7 +269,7 @@ func TestReadWhileForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		s := open(t, dir, store.Config{Quota: store.MinQuota})
-		all := blocks(200, 200<<10)
+		all := blocks(130, 200<<10)
 		var newest atomic.Int64
 		var got [4]int
 		stop := make(chan struct{})

@@ -300,8 +300,13 @@ func (d *Disk) Remove(name string) error {
 	if d.files[name] == nil && !d.dirs[name] {
 		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrNotExist}
 	}
-	for _, m := range []map[string]bool{d.dirs, fileNames(d.files)} {
-		for other := range m {
+	if d.dirs[name] {
+		for other := range d.files {
+			if filepath.Dir(other) == name {
+				return &fs.PathError{Op: "remove", Path: name, Err: syscall.ENOTEMPTY}
+			}
+		}
+		for other := range d.dirs {
 			if filepath.Dir(other) == name && other != name {
 				return &fs.PathError{Op: "remove", Path: name, Err: syscall.ENOTEMPTY}
 			}
@@ -309,14 +314,6 @@ func (d *Disk) Remove(name string) error {
 	}
 	d.apply(change{kind: "remove", name: name})
 	return nil
-}
-
-func fileNames(files map[string]*content) map[string]bool {
-	names := make(map[string]bool, len(files))
-	for name := range files {
-		names[name] = true
-	}
-	return names
 }
 
 // Free implements store.FS.
