@@ -48,7 +48,7 @@ func (f *Forest) survey() {
 			continue
 		}
 		relays++
-		if network, ok := networkOf(e); ok {
+		if network, ok := NetworkOf(e); ok {
 			networks[network] = true
 		}
 		each := float64(e.Slots) / float64(max(1, bits.OnesCount64(c.Homes)))

@@ -14,6 +14,16 @@ const (
 	MaxAlternatives = 4
 	// MaxSample is how many records an answer to Ask holds.
 	MaxSample = 16
+	// MaxRuns is how many stretches of blocks a Window tells of; the newest ones.
+	MaxRuns = 4
+	// MaxHoles is how many blocks a Window or Holes says something is missing of. What
+	// lies before is not told of at all.
+	MaxHoles = 64
+	// MaxPieces is how many blocks a Want, Lack or Cancel names: as many shards as may
+	// be asked for at a time, were each of another block.
+	MaxPieces = 32
+	// MaxAfter is how long a shard may be asked to be held back.
+	MaxAfter = 250 * time.Millisecond
 	// MaxRedirects is how many refusals' alternatives are followed in one search.
 	MaxRedirects = 4
 	// MaxTried is how many candidates one round of a search asks.

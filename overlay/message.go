@@ -206,6 +206,18 @@ func Decode(b []byte) (Message, error) {
 		m = &Live{}
 	case 12:
 		m = &Promise{}
+	case 13:
+		m = &Window{}
+	case 14:
+		m = &Holes{}
+	case 15:
+		m = &Want{}
+	case 16:
+		m = &Lack{}
+	case 17:
+		m = &Cancel{}
+	case 18:
+		m = &Part{}
 	default:
 		return nil, fmt.Errorf("%w: kind %d", ErrMessage, kind)
 	}
@@ -241,6 +253,8 @@ func check(m Message) error {
 		ok = m.Reason < reasonCount && len(m.Alternatives) <= MaxAlternatives
 	case *Live:
 		ok = m.Stripes <= stripe.MaxShards
+	case windowed:
+		ok = m.ok()
 	case *Hello, *Ask, *Leave, *Repairing:
 	default:
 		panic(fmt.Sprintf("overlay: check of %T", m))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"reflect"
 	"runtime"
@@ -72,7 +73,35 @@ func messages() []Message {
 		&Live{Stream: id, Stripes: stripe.MaxShards},
 		&Promise{Stream: id, Stripe: 3, Path: pathOf(2)},
 		&Promise{Stream: id, Stripe: last, Path: pathOf(MaxDepth)},
+		&Window{Tag: id.Tag()},
+		&Window{Tag: id.Tag(), Epoch: 0x01020304, Live: true, Stripes: 0xfffff, Runs: []Run{{First: 5, Last: 0x0a0b0c0d}}},
+		&Window{Tag: id.Tag(), Epoch: 7, Ask: true, Live: true, Lonely: true, Stripes: 1 << 63,
+			Runs: []Run{{1, 1}, {2, 4}}, Holes: []Piece{{Number: 3, Stripes: 1}, {Number: 4, Stripes: 0x0102030405060708}}},
+		&Window{Tag: id.Tag(), Stripes: math.MaxUint64, Runs: runsOf(MaxRuns), Holes: piecesOf(MaxHoles)},
+		&Holes{Tag: id.Tag(), Newest: 9, Holes: []Piece{{Number: 7, Stripes: 6}, {Number: 8}}},
+		&Holes{Tag: id.Tag(), Holes: piecesOf(MaxHoles)},
+		&Want{Tag: id.Tag(), Pieces: []Piece{{Number: 8, Stripes: 5}, {Number: 7, Stripes: 2, After: 120 * time.Millisecond}}},
+		&Want{Tag: id.Tag(), Pieces: append(piecesOf(MaxPieces-1), Piece{Number: math.MaxUint32, Stripes: math.MaxUint64, After: MaxAfter})},
+		&Lack{Tag: id.Tag(), Pieces: piecesOf(1)},
+		&Lack{Tag: id.Tag(), Busy: true, Pieces: piecesOf(MaxPieces)},
+		&Cancel{Tag: id.Tag(), Pieces: piecesOf(2)},
+		&Cancel{Tag: id.Tag(), Pieces: piecesOf(MaxPieces)},
+		&Part{Tag: id.Tag()},
 	}
+}
+
+func runsOf(n int) (runs []Run) {
+	for i := range n {
+		runs = append(runs, Run{First: uint64(10 * i), Last: uint64(10*i + 8)})
+	}
+	return runs
+}
+
+func piecesOf(n int) (pieces []Piece) {
+	for i := range n {
+		pieces = append(pieces, Piece{Number: uint64(3 * i), Stripes: 1 << (i % stripe.MaxShards)})
+	}
+	return pieces
 }
 
 func TestMessagesRoundTrip(t *testing.T) {
@@ -84,8 +113,8 @@ func TestMessagesRoundTrip(t *testing.T) {
 			t.Errorf("%v\n got %T %+v\nwant %T %+v", err, got, got, m, m)
 		}
 	}
-	if len(kinds) != 12 {
-		t.Errorf("%d kinds of message tried, of 12", len(kinds))
+	if len(kinds) != 18 {
+		t.Errorf("%d kinds of message tried, of 18", len(kinds))
 	}
 }
 
@@ -99,6 +128,68 @@ func TestSubscribeFlags(t *testing.T) {
 		}
 		if got, err := Decode(b); err != nil || *got.(*Subscribe) != want {
 			t.Errorf("flags %04b: %+v, %v", bits, got, err)
+		}
+	}
+}
+
+// Every flag of Window and Lack stands for itself.
+func TestPullFlags(t *testing.T) {
+	for bits := range uint8(8) {
+		want := &Window{Ask: bits&1 != 0, Live: bits&2 != 0, Lonely: bits&4 != 0, Runs: runsOf(1)}
+		b := Encode(want)
+		if b[13] != bits {
+			t.Errorf("flags %03b are written as %03b", bits, b[13])
+		}
+		if got, err := Decode(b); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("flags %03b: %+v, %v", bits, got, err)
+		}
+	}
+	if b := Encode(&Lack{Busy: true, Pieces: piecesOf(1)}); b[9] != 1 {
+		t.Errorf("busy is written as %b", b[9])
+	}
+}
+
+// What a writer must not write, a reader refuses; each pair is just inside and just
+// outside of a bound.
+func TestDecodeRefusesPull(t *testing.T) {
+	run := func(from, to uint64) *Window { return &Window{Runs: []Run{{from, to}}} }
+	holes := func(numbers ...uint64) (p []Piece) {
+		for _, n := range numbers {
+			p = append(p, Piece{Number: n})
+		}
+		return p
+	}
+	shards := func(n int, stripes uint64, after time.Duration) (p []Piece) {
+		for i := range n {
+			p = append(p, Piece{Number: uint64(i), Stripes: stripes, After: after})
+		}
+		return p
+	}
+	for what, pair := range map[string][2]Message{
+		"run":              {run(3, 3), run(4, 3)},
+		"runs apart":       {&Window{Runs: []Run{{1, 2}, {3, 4}}}, &Window{Runs: []Run{{1, 2}, {2, 4}}}},
+		"runs":             {&Window{Runs: runsOf(MaxRuns)}, &Window{Runs: runsOf(MaxRuns + 1)}},
+		"live":             {&Window{Live: true, Runs: runsOf(1)}, &Window{Live: true}},
+		"holes of window":  {&Window{Holes: piecesOf(MaxHoles)}, &Window{Holes: piecesOf(MaxHoles + 1)}},
+		"order of window":  {&Window{Holes: holes(1, 2)}, &Window{Holes: holes(2, 2)}},
+		"holes":            {&Holes{Holes: piecesOf(MaxHoles)}, &Holes{Holes: piecesOf(MaxHoles + 1)}},
+		"order of holes":   {&Holes{Holes: holes(1, 2)}, &Holes{Holes: holes(2, 1)}},
+		"pieces of want":   {&Want{Pieces: shards(MaxPieces, 1, 0)}, &Want{Pieces: shards(MaxPieces+1, 1, 0)}},
+		"no want":          {&Want{Pieces: shards(1, 1, 0)}, &Want{}},
+		"nothing wanted":   {&Want{Pieces: shards(1, 1, 0)}, &Want{Pieces: shards(1, 0, 0)}},
+		"after":            {&Want{Pieces: shards(1, 1, MaxAfter)}, &Want{Pieces: shards(1, 1, MaxAfter+afterStep)}},
+		"pieces of lack":   {&Lack{Pieces: shards(MaxPieces, 1, 0)}, &Lack{Pieces: shards(MaxPieces+1, 1, 0)}},
+		"no lack":          {&Lack{Pieces: shards(1, 1, 0)}, &Lack{}},
+		"nothing lacking":  {&Lack{Pieces: shards(1, 1, 0)}, &Lack{Pieces: shards(1, 0, 0)}},
+		"pieces of cancel": {&Cancel{Pieces: shards(MaxPieces, 1, 0)}, &Cancel{Pieces: shards(MaxPieces+1, 1, 0)}},
+		"no cancel":        {&Cancel{Pieces: shards(1, 1, 0)}, &Cancel{}},
+		"nothing canceled": {&Cancel{Pieces: shards(1, 1, 0)}, &Cancel{Pieces: shards(1, 0, 0)}},
+	} {
+		if _, err := Decode(Encode(pair[0])); err != nil {
+			t.Errorf("%s inside its bound: %v", what, err)
+		}
+		if m, err := Decode(Encode(pair[1])); !errors.Is(err, ErrMessage) {
+			t.Errorf("%s over its bound: %+v, %v", what, m, err)
 		}
 	}
 }
@@ -209,7 +300,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"stripe of promise":   {branch(12, stripe.MaxShards-1, path(12, 1)[34:]...), branch(12, stripe.MaxShards, path(12, 1)[34:]...)},
 		"stripes of live":     {branch(11, stripe.MaxShards), branch(11, stripe.MaxShards+1)},
 		"live of subscribe":   {branch(4, 0, append(subscribe[:9:9], stripe.MaxShards)...), branch(4, 0, append(subscribe[:9:9], stripe.MaxShards+1)...)},
-		"kind 13":             {branch(7, 0), branch(13, 0)},
+		"kind 19":             {branch(7, 0), branch(19, 0)},
 		"length":              {Encode(&Hello{Record: make([]byte, MaxMessage-3)}), append([]byte{1, 0x0f, 0xfe}, make([]byte, MaxMessage-2)...)},
 	} {
 		if _, err := Decode(pair[0]); err != nil {
@@ -245,7 +336,7 @@ func TestReasonNames(t *testing.T) {
 }
 
 // What decodes is within the limits and encodes to what decodes the same; the
-// bytes may differ in unknown flags of Subscribe only.
+// bytes may differ in unknown flags only.
 func FuzzDecode(f *testing.F) {
 	for _, m := range messages() {
 		f.Add(Encode(m))
@@ -261,7 +352,12 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		again := Encode(m)
-		if _, flags := m.(*Subscribe); !flags && !bytes.Equal(again, b) {
+		flags := false
+		switch m.(type) {
+		case *Subscribe, *Window, *Lack:
+			flags = true
+		}
+		if !flags && !bytes.Equal(again, b) {
 			t.Fatalf("%T: %x is written as %x", m, b, again)
 		}
 		if back, err := Decode(again); err != nil || !reflect.DeepEqual(back, m) {
@@ -281,6 +377,8 @@ func TestDecodeAllocates(t *testing.T) {
 		append(append([]byte{3}, make([]byte, 34)...), append([]byte{0xff}, make([]byte, 2*0xff)...)...),
 		append(append([]byte{5}, make([]byte, 33)...), append([]byte{0xff}, make([]byte, 8*0xff)...)...),
 		append(append([]byte{8}, make([]byte, 34)...), append([]byte{0xff}, make([]byte, 2*0xff)...)...),
+		append(append([]byte{13}, make([]byte, 21)...), append([]byte{0xff}, make([]byte, 12*0xff)...)...),
+		append(append([]byte{15}, make([]byte, 8)...), append([]byte{0xff}, make([]byte, 13*0xff)...)...),
 	}
 	for _, m := range messages() {
 		inputs = append(inputs, Encode(m))

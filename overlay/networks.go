@@ -11,9 +11,9 @@ import (
 // more of its stripes than it can miss. Once there is a choice, a quarter of the
 // stripes, and two parents, are taken from one network at the most.
 
-// networkOf is what one operator most likely has: a /24 of IPv4, a /48 of IPv6, of
+// NetworkOf is what one operator most likely has: a /24 of IPv4, a /48 of IPv6, of
 // the first address that a record names. Loopback is no network: ok is false.
-func networkOf(e *membership.Entry) (network netip.Prefix, ok bool) {
+func NetworkOf(e *membership.Entry) (network netip.Prefix, ok bool) {
 	if len(e.Addrs) == 0 {
 		return network, false
 	}
@@ -32,7 +32,7 @@ func networkOf(e *membership.Entry) (network netip.Prefix, ok bool) {
 // crowded reports whether a node's network would feed us too much if the node fed
 // us this stripe.
 func (f *Forest) crowded(b *branch, e *membership.Entry) bool {
-	network, ok := networkOf(e)
+	network, ok := NetworkOf(e)
 	if !ok || f.networks < manyNetworks {
 		return false
 	}

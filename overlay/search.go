@@ -308,7 +308,7 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 	f.leaveParent(b)
 	b.network = netip.Prefix{}
 	if e, known := f.book.Get(from); known {
-		b.network, _ = networkOf(e)
+		b.network, _ = NetworkOf(e)
 	}
 	if f.begins(now, b) {
 		b.begun = now

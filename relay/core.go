@@ -362,6 +362,8 @@ func (c *Core) heard(now time.Time, in Heard) {
 			return
 		}
 		c.out = append(c.out, Say{Peer: in.Peer, Msg: &overlay.Refuse{Stream: m.Stream, Stripe: m.Stripe, Reason: overlay.NotHere}})
+	case *overlay.Window, *overlay.Holes, *overlay.Want, *overlay.Lack, *overlay.Cancel, *overlay.Part:
+		// of pull, in which this participant takes no part
 	default:
 		id, ok := overlay.About(m)
 		if !ok {

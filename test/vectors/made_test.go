@@ -96,5 +96,18 @@ func messages() map[string]overlay.Message {
 		"repairing": &overlay.Repairing{Stream: streamID, Stripe: 3},
 		"live":      &overlay.Live{Stream: streamID, Stripes: 15},
 		"promise":   &overlay.Promise{Stream: streamID, Stripe: 3, Path: path},
+
+		"window": &overlay.Window{
+			Tag: streamID.Tag(), Epoch: epoch, Ask: true, Live: true, Stripes: 0b11111,
+			Runs:  []overlay.Run{{First: 2, Last: 7}},
+			Holes: []overlay.Piece{{Number: 5, Stripes: 1 << 3}},
+		},
+		"holes": &overlay.Holes{Tag: streamID.Tag(), Newest: 9, Holes: []overlay.Piece{{Number: 5}, {Number: 8, Stripes: 1<<1 | 1<<4}}},
+		"want": &overlay.Want{Tag: streamID.Tag(), Pieces: []overlay.Piece{
+			{Number: 7, Stripes: 1 << 1}, {Number: 7, Stripes: 1 << 4, After: 250 * time.Millisecond},
+		}},
+		"lack":   &overlay.Lack{Tag: streamID.Tag(), Busy: true, Pieces: []overlay.Piece{{Number: 7, Stripes: 1 << 1}}},
+		"cancel": &overlay.Cancel{Tag: streamID.Tag(), Pieces: []overlay.Piece{{Number: 7, Stripes: 1 << 4}}},
+		"part":   &overlay.Part{Tag: streamID.Tag()},
 	}
 }
