@@ -16,9 +16,10 @@ var arrows = map[string][]string{
 	"fec":         {"stripe"},
 	"membership":  {"stripe", "stripe/wire"},
 	"overlay":     {"membership", "stripe", "stripe/wire"},
-	"relay":       {"overlay", "membership", "fec", "stripe"},
+	"relay":       {"relay/pull", "overlay", "membership", "fec", "stripe"},
 	"playout":     {"stripe"},
 
+	"relay/pull":        {"overlay", "membership", "stripe"},
 	"relay/quicnet":     {"relay", "membership", "stripe", "stripe/wire"},
 	"relay/host":        {"relay", "relay/quicnet", "overlay", "membership", "membership/gossip", "stripe"},
 	"relay/store":       {"stripe", "stripe/wire"},

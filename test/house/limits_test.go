@@ -14,7 +14,7 @@ import (
 // bounded is the packages that keep what strangers send, or read a number of theirs.
 var bounded = []string{
 	"membership", "membership/gossip", "overlay", "playout", "playout/httpd", "playout/sink",
-	"relay", "relay/host", "relay/quicnet", "stripe", "stripe/ts",
+	"relay", "relay/host", "relay/pull", "relay/quicnet", "stripe", "stripe/ts",
 }
 
 // limits finds bounded packages without a limits.go, among them every one of ours

@@ -1,0 +1,236 @@
+package pull
+
+import (
+	"math/bits"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/overlay"
+)
+
+// Neighbours come about by two Windows: one proposes with Ask, the other answers, or
+// says Part. Who neither answers nor parts is shunned for a while.
+
+// window takes what somebody says that it holds.
+func (p *Puller) window(now time.Time, at *peer, nb *neighbour, m *overlay.Window) {
+	pending := now.Before(at.proposed)
+	if nb != nil {
+		nb.hold(now, m)
+		if m.Ask && !now.Before(at.answerAt) {
+			at.answerAt = now.Add(answerEvery)
+			p.tellAll(now, nb, false)
+		}
+		return
+	}
+	at.proposed = time.Time{}
+	if !pending && now.Before(at.answerAt) {
+		return // it proposes again and again
+	}
+	at.answerAt = now.Add(answerEvery)
+	if m.Epoch != p.cfg.Info.Epoch || !m.Ask && !pending || p.shunned(now, at.id, true) || !p.room(now, m.Lonely) {
+		p.say(at.id, &overlay.Part{Tag: p.tag})
+		return
+	}
+	nb = p.join(now, at, m)
+	if m.Ask {
+		p.tellAll(now, nb, false)
+	} else {
+		nb.stateAt = now.Add(p.interval(p.cfg.Stripes)) // it was just told
+	}
+}
+
+// parted takes a no.
+func (p *Puller) parted(now time.Time, at *peer, nb *neighbour) {
+	if nb != nil {
+		p.drop(now, at.id)
+	}
+	if nb != nil || !at.proposed.IsZero() {
+		p.shun(now, at.id, false)
+		p.seekAt = now
+	}
+	at.proposed = time.Time{}
+}
+
+// room reports whether there is room for one more neighbour, and makes some for one
+// who has hardly any.
+func (p *Puller) room(now time.Time, lonely bool) bool {
+	if len(p.near) < MaxNeighbours {
+		return true
+	}
+	if !lonely || now.Before(p.displaceAt) {
+		return false
+	}
+	var worst *neighbour
+	for _, nb := range p.near {
+		if nb.lonely || now.Sub(nb.since) < settleTime {
+			continue
+		}
+		if worst == nil || p.worth(nb) < p.worth(worst) {
+			worst = nb
+		}
+	}
+	if worst == nil {
+		return false
+	}
+	p.displaceAt = now.Add(displaceEvery)
+	p.part(now, worst, false)
+	return true
+}
+
+// worth is of how much use a neighbour has been, and can be.
+func (p *Puller) worth(nb *neighbour) float64 {
+	return float64(1+nb.good) / float64(1+nb.tries) * float64(bits.OnesCount64(nb.stripes&p.all))
+}
+
+// propose asks a connected peer to be a neighbour.
+func (p *Puller) propose(now time.Time, at *peer) {
+	if p.neighbour(at.id) != nil || len(p.near) >= MaxNeighbours {
+		return
+	}
+	at.proposed = now.Add(proposeWait)
+	p.say(at.id, p.state(now, true))
+}
+
+// dropSilent parts with neighbours who say nothing, and forgets proposals and dials
+// that came to nothing.
+func (p *Puller) dropSilent(now time.Time) {
+	for i := 0; i < len(p.near); i++ {
+		nb := p.near[i]
+		until := nb.heard.Add(silentStates * p.interval(nb.stripes))
+		if now.Before(until) {
+			p.wake(now, until)
+			continue
+		}
+		p.part(now, nb, false)
+		i--
+	}
+	for _, at := range p.peers {
+		switch {
+		case at.proposed.IsZero():
+		case now.Before(at.proposed):
+			p.wake(now, at.proposed)
+		default:
+			at.proposed = time.Time{}
+			p.shun(now, at.id, false)
+		}
+	}
+	for i := 0; i < len(p.dials); i++ {
+		if d := p.dials[i]; !now.Before(d.until) {
+			p.dials = slices.Delete(p.dials, i, i+1)
+			p.shun(now, d.id, false)
+			i--
+		}
+	}
+}
+
+// review parts with one who gives little, now and then.
+func (p *Puller) review(now time.Time) {
+	if !p.cfg.Pulls {
+		return
+	}
+	p.wake(now, p.reviewAt)
+	if now.Before(p.reviewAt) {
+		return
+	}
+	p.reviewAt = now.Add(reviewEvery)
+	var worst *neighbour
+	for _, nb := range p.near {
+		if nb.tries >= reviewTries && 4*nb.good < nb.tries && (worst == nil || p.worth(nb) < p.worth(worst)) {
+			worst = nb
+		}
+		nb.tries, nb.good = nb.tries/2, nb.good/2
+	}
+	if worst != nil {
+		p.part(now, worst, true)
+	}
+}
+
+// seek looks for another neighbour while there are too few.
+func (p *Puller) seek(now time.Time) {
+	waiting := len(p.dials)
+	for _, at := range p.peers {
+		if !at.proposed.IsZero() {
+			waiting++
+		}
+	}
+	able := 0
+	for _, nb := range p.near {
+		if nb.fails < weakFails {
+			able++
+		}
+	}
+	if !p.cfg.Pulls || able+waiting >= IdealNeighbours || waiting >= maxProposals || len(p.near) >= MaxNeighbours {
+		return
+	}
+	if now.Before(p.seekAt) {
+		p.wake(now, p.seekAt)
+		return
+	}
+	p.seekAt = now.Add(seekEvery)
+	p.wake(now, p.seekAt)
+	id, ok := p.candidate(now)
+	if !ok {
+		return
+	}
+	if at := p.peer(id); at != nil {
+		p.propose(now, at)
+		p.wake(now, at.proposed)
+		return
+	}
+	p.dials = append(p.dials, shun{id: id, until: now.Add(dialWait)})
+	p.out = append(p.out, Dial{Peer: id})
+}
+
+// candidate is who would be the best neighbour more.
+func (p *Puller) candidate(now time.Time) (best membership.NodeID, ok bool) {
+	var least float64
+	networks := make([]netip.Prefix, 0, MaxNeighbours)
+	for _, nb := range p.near {
+		if e, known := p.book.Get(nb.id); known {
+			if network, has := overlay.NetworkOf(e); has {
+				networks = append(networks, network)
+			}
+		}
+	}
+	consider := func(id membership.NodeID, e *membership.Entry, connected bool) {
+		if id == p.cfg.Self || p.neighbour(id) != nil || p.shunned(now, id, false) ||
+			slices.ContainsFunc(p.dials, func(s shun) bool { return s.id == id }) {
+			return
+		}
+		cost := p.rnd.Float64() * 10
+		if p.ancestors[id.Short()] {
+			cost += 100
+		}
+		if !connected {
+			cost += 20
+		}
+		if id == membership.NodeID(p.cfg.Info.Root) {
+			cost += 300 // it has enough to do
+		}
+		if e != nil {
+			if network, has := overlay.NetworkOf(e); has && slices.Contains(networks, network) {
+				cost += 50
+			}
+			if e.Doubted {
+				cost += 200
+			}
+		}
+		if !ok || cost < least {
+			best, least, ok = id, cost, true
+		}
+	}
+	for _, at := range p.peers {
+		e, _ := p.book.Get(at.id)
+		if carried, does := carries(e, p.cfg.Info.Stream); at.proposed.IsZero() && (e == nil || does && carried.Epoch == p.cfg.Info.Epoch) {
+			consider(at.id, e, true)
+		}
+	}
+	for _, e := range p.book.All() {
+		if carried, does := carries(e, p.cfg.Info.Stream); does && carried.Epoch == p.cfg.Info.Epoch && p.peer(e.Node) == nil && e.MayDial(now) {
+			consider(e.Node, e, false)
+		}
+	}
+	return best, ok
+}
