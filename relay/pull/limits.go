@@ -68,8 +68,8 @@ const (
 	// asked of each neighbour, so that live blocks need not wait.
 	maxHistory = 24
 	// spareShards is how many more than are needed are asked for. It is to be held back
-	// for a while: with 10 % loss one answer in two hundred is not needed so, and one in
-	// eight would not be otherwise.
+	// for a while: with 10 % loss one answer in eighty is not needed so, and one in eight
+	// would not be otherwise.
 	spareShards = 1
 	// retryMin is the least time that an answer may take before somebody else is
 	// asked, and retryMargin what it may take beyond 2·SRTT + 4·RTTVAR.
