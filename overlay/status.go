@@ -29,6 +29,38 @@ func (f *Forest) Branch(now time.Time, s int) BranchStatus {
 	return st
 }
 
+// Silent is on which wanted stripes nothing is to be expected now: bit i is stripe i.
+func (f *Forest) Silent(now time.Time) (stripes uint64) {
+	for _, b := range f.branches {
+		if b.wanted && !b.made && !f.Branch(now, b.stripe).Live {
+			stripes |= 1 << b.stripe
+		}
+	}
+	return stripes
+}
+
+// Carried is which stripes are wanted, for us or our children: bit i is stripe i.
+func (f *Forest) Carried() (stripes uint64) {
+	for _, b := range f.branches {
+		if f.cfg.Source || f.Wants(b.stripe) {
+			stripes |= 1 << b.stripe
+		}
+	}
+	return stripes
+}
+
+// Ancestors are all who stand between the source and us in some stripe, each once.
+func (f *Forest) Ancestors() (ids []membership.ShortID) {
+	for _, b := range f.branches {
+		for _, id := range b.path {
+			if !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
 // Wants reports whether shards of stripe s are wanted, for us or our children.
 func (f *Forest) Wants(s int) bool {
 	return f.branches[s].wanted || len(f.branches[s].children) > 0

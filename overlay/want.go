@@ -88,7 +88,26 @@ type Part struct{ Tag stripe.Tag }
 const afterStep = 10 * time.Millisecond
 
 // windowed is a message of pull; ok says whether its fields are in range.
-type windowed interface{ ok() bool }
+type windowed interface {
+	ok() bool
+	of() stripe.Tag
+}
+
+func (m *Window) of() stripe.Tag { return m.Tag }
+func (m *Holes) of() stripe.Tag  { return m.Tag }
+func (m *Want) of() stripe.Tag   { return m.Tag }
+func (m *Lack) of() stripe.Tag   { return m.Tag }
+func (m *Cancel) of() stripe.Tag { return m.Tag }
+func (m *Part) of() stripe.Tag   { return m.Tag }
+
+// PullOf is the stream whose Puller takes a message; ok is false if it is not of pull.
+func PullOf(m Message) (tag stripe.Tag, ok bool) {
+	p, ok := m.(windowed)
+	if ok {
+		tag = p.of()
+	}
+	return tag, ok
+}
 
 func (m *Window) ok() bool {
 	for i, r := range m.Runs {

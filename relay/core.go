@@ -11,6 +11,7 @@ import (
 
 	"github.com/stripecast/stripecast/membership"
 	"github.com/stripecast/stripecast/overlay"
+	"github.com/stripecast/stripecast/relay/pull"
 	"github.com/stripecast/stripecast/stripe"
 )
 
@@ -40,6 +41,8 @@ type Config struct {
 	// Back is how far behind the newest block to begin: the play-out delay for a
 	// viewer, what a newcomer may ask for a relay.
 	Back time.Duration
+	// PushOnly takes no part in pull, for experiments with the forest alone.
+	PushOnly bool
 	// Open opens records; nil is membership.Open.
 	Open membership.Opener
 }
@@ -55,7 +58,8 @@ type Core struct {
 	wants    []stripe.ID
 	over     []epochOf // epochs that are over
 	bans     []ban
-	past     *Bucket   // what newcomers may be sent of the past
+	past     *Bucket   // what newcomers may be sent of the past, and neighbours
+	serving  *Bucket   // what neighbours may pull
 	expireAt time.Time // next look for records that are too old
 	askAt    time.Time // next question about wants, or for records
 
@@ -77,6 +81,7 @@ type peer struct {
 	strikes int
 	asks    []stripe.ID // what it asked about
 	asked   int         // questions of ours that it may still answer
+	fed     time.Time   // when it last was our parent, or was asked to be
 	checks  Allowance   // signature checks it may still cause
 	words   Allowance   // messages it may still send
 }
@@ -89,6 +94,9 @@ func New(now time.Time, cfg Config, rnd *rand.Rand) *Core {
 		book:  membership.NewBook(self, cfg.Open),
 		wants: slices.Clone(cfg.Streams),
 		past:  NewBucket(now, cfg.Upload*catchUpShare),
+
+		serving: NewBucket(now, cfg.Upload*pull.ServeShare),
+
 		askAt: now, announcer: membership.NewAnnouncer(now, cfg.Key),
 	}
 	if !cfg.Gossips {
@@ -125,6 +133,9 @@ func (c *Core) Handle(now time.Time, in Input) []Output {
 	case Measured:
 		for _, s := range c.streams {
 			s.forest.Measured(in.Peer, in.RTT, in.RTTVar)
+			if s.pull != nil {
+				s.pull.Measured(in.Peer, in.RTT, in.RTTVar)
+			}
 		}
 	case Capacity:
 		c.cfg.Upload = in.Upload
@@ -179,6 +190,7 @@ func (c *Core) step(now time.Time) {
 		s.forest.Step(now)
 		c.drain(now, s)
 		s.catchUp(now, c.past, &c.out)
+		c.stepPull(now, s)
 		if !s.goneAt.IsZero() && !now.Before(s.goneAt) {
 			c.closeStream(now, s)
 			i--
@@ -205,6 +217,7 @@ func (c *Core) step(now time.Time) {
 	c.seekRoots(now)
 	if c.moved {
 		c.past.SetRate(now, c.spareUpload())
+		c.serving.SetRate(now, c.cfg.Upload*pull.ServeShare)
 	}
 	if c.moved && !now.Before(c.movedNext) {
 		c.moved, c.movedNext = false, now.Add(connectionsEvery)
@@ -220,6 +233,7 @@ func (c *Core) drain(now time.Time, s *stream) {
 		c.moved = true
 		switch o := o.(type) {
 		case overlay.Send:
+			c.mayFeed(now, o)
 			c.out = append(c.out, Say{Peer: o.To, Msg: o.Msg})
 		case overlay.Dial:
 			c.dial(now, o.Peer)
@@ -294,6 +308,9 @@ func (c *Core) up(now time.Time, id membership.NodeID) {
 			c.out = append(c.out, Say{Peer: id, Msg: &overlay.Sample{Stream: s.info.Stream, Info: s.rawInfo}})
 		}
 		s.forest.Up(now, id)
+		if s.pull != nil {
+			s.pull.Up(now, id)
+		}
 	}
 	for _, want := range c.wants {
 		c.question(c.peers[i], want)
@@ -318,6 +335,9 @@ func (c *Core) down(now time.Time, in Down) {
 	for _, s := range c.streams {
 		s.removePeer(in.Peer)
 		s.forest.Down(now, in.Peer)
+		if s.pull != nil {
+			s.pull.Down(now, in.Peer)
+		}
 	}
 }
 
@@ -362,9 +382,11 @@ func (c *Core) heard(now time.Time, in Heard) {
 			return
 		}
 		c.out = append(c.out, Say{Peer: in.Peer, Msg: &overlay.Refuse{Stream: m.Stream, Stripe: m.Stripe, Reason: overlay.NotHere}})
-	case *overlay.Window, *overlay.Holes, *overlay.Want, *overlay.Lack, *overlay.Cancel, *overlay.Part:
-		// of pull, in which this participant takes no part
 	default:
+		if tag, ok := overlay.PullOf(m); ok {
+			c.heardPull(now, in.Peer, tag, m)
+			return
+		}
 		id, ok := overlay.About(m)
 		if !ok {
 			panic(fmt.Sprintf("relay: message %T", m))
@@ -489,6 +511,11 @@ func (c *Core) connections() {
 	used := make(map[membership.NodeID]bool)
 	for _, s := range c.streams {
 		s.forest.Using(used)
+		if s.pull != nil {
+			for _, id := range s.pull.Neighbours() {
+				used[id] = true
+			}
+		}
 	}
 	for _, p := range c.peers {
 		on := used[p.id]
@@ -509,6 +536,9 @@ func (c *Core) leave(now time.Time) {
 	}
 	c.leaving, c.leftAt = true, now
 	for _, s := range c.streams {
+		if s.pull != nil {
+			s.pull.Close(now)
+		}
 		if t := s.forest.Leave(now); t.After(c.leftAt) {
 			c.leftAt = t
 		}

@@ -48,6 +48,7 @@ func newRig(t *testing.T, cfg Config) *rig {
 	}
 	r.coder, _ = fec.New(r.info.Layout)
 	cfg.Key, cfg.Streams, cfg.Back = testKey("me"), []stripe.ID{r.id}, 1500*time.Millisecond
+	cfg.PushOnly = true // the tests of pull say otherwise
 	cfg.Addrs = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:7070")}
 	r.core = New(r.now, cfg, rand.New(rand.NewPCG(1, 1)))
 	r.in(Up{Peer: testNode("source")})

@@ -122,6 +122,9 @@ func (s *stream) sooner(at time.Time) time.Time {
 	if t, ok := s.forest.Deadline(); ok {
 		consider(t)
 	}
+	if s.pull != nil {
+		consider(s.pull.Deadline())
+	}
 	if !s.goneAt.IsZero() {
 		consider(s.goneAt)
 	}

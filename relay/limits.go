@@ -32,9 +32,10 @@ const (
 	checkRate  = 110
 	checkBurst = 128
 	// messageRate bounds what a peer may say, in messages a second, with a burst
-	// of messageBurst: a viewer that loses a parent of every stripe says less.
+	// of messageBurst: a viewer that loses a parent of every stripe says less, and
+	// a neighbour's Wants, Cancels and Lacks are 200 at the most.
 	// Who says more is hung up on.
-	messageRate  = 100
+	messageRate  = 250
 	messageBurst = 600
 	// expireEvery is how often records that have outlived their TTL are dropped.
 	expireEvery = 10 * time.Second
@@ -76,6 +77,11 @@ const (
 	// refreshEvery is how often one who hears no gossip asks for records; at first
 	// it asks after askEvery, and then twice as late each time.
 	refreshEvery = 5 * time.Second
+	// formerTime is how long after a peer last fed us its shards are taken without
+	// having been asked for.
+	formerTime = 5 * time.Second
+	// lookEvery is how often pull is told how the forest stands.
+	lookEvery = 100 * time.Millisecond
 	// connectionsEvery is how often it is looked which connections are needed.
 	connectionsEvery = 200 * time.Millisecond
 	// lingering is how long a stream that ended is kept for those who are late.

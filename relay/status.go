@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/relay/pull"
 	"github.com/stripecast/stripecast/stripe"
 )
 
@@ -31,6 +32,9 @@ type StreamStatus struct {
 	Slots    int
 	Window   int // bytes held
 	Counters Counters
+
+	Neighbours int // with whom shards are pulled
+	Pull       pull.Counters
 }
 
 // StripeStatus is our place in one stripe.
@@ -64,6 +68,9 @@ func (s *stream) status(now time.Time, slots int) StreamStatus {
 		Info: s.info, Source: s.source, Ended: !s.goneAt.IsZero(),
 		Head: s.window.head, Started: s.window.started, Window: s.window.bytes,
 		Children: s.forest.Children(), Slots: slots, Counters: s.stats,
+	}
+	if s.pull != nil {
+		st.Neighbours, st.Pull = len(s.pull.Neighbours()), s.pull.Counters()
 	}
 	wanted := 0
 	for i := range s.info.Layout.N() {

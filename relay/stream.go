@@ -9,6 +9,7 @@ import (
 	"github.com/stripecast/stripecast/fec"
 	"github.com/stripecast/stripecast/membership"
 	"github.com/stripecast/stripecast/overlay"
+	"github.com/stripecast/stripecast/relay/pull"
 	"github.com/stripecast/stripecast/stripe"
 )
 
@@ -20,6 +21,8 @@ type stream struct {
 	play    bool
 	coder   *fec.Coder
 	forest  *overlay.Forest
+	pull    *pull.Puller
+	lookAt  time.Time // when pull is next told of the forest
 	window  window
 	feeds   [][]feed  // by stripe; in the order in which the children came
 	turn    int       // the stripe whose children catch up first
@@ -139,6 +142,9 @@ func (c *Core) openStream(now time.Time, info stripe.Info, raw []byte, own bool)
 	for _, p := range c.peers {
 		s.forest.Up(now, p.id)
 	}
+	if !c.cfg.PushOnly {
+		s.pull = c.newPuller(now, s)
+	}
 	c.tell(s)
 	c.out = append(c.out, Opened{Info: info})
 }
@@ -156,6 +162,10 @@ func (c *Core) tell(s *stream) {
 func (c *Core) closeStream(now time.Time, s *stream) {
 	s.forest.Close()
 	c.drain(now, s)
+	if s.pull != nil {
+		s.pull.Close(now)
+		c.drainPull(now, s)
+	}
 	c.streams = slices.DeleteFunc(c.streams, func(o *stream) bool { return o == s })
 	if c.stream(s.info.Stream) == nil {
 		c.book.Unfollow(s.info.Stream)
@@ -204,8 +214,15 @@ func (c *Core) arrived(now time.Time, in Arrived) {
 	if shard.Epoch > s.info.Epoch {
 		c.out = append(c.out, Say{Peer: in.Peer, Msg: &overlay.Ask{Stream: s.info.Stream}})
 	}
+	fed := s.forest.Feeds(in.Peer, shard.Index)
+	if fed {
+		p.fed = now
+	}
 	if shard.Epoch != s.info.Epoch || shard.Layout != s.info.Layout || !s.forest.Wants(shard.Index) {
 		s.stats.Stale++
+		return
+	}
+	if !fed && s.unasked(now, p, shard) {
 		return
 	}
 	b := s.window.open(&shard.Header)
@@ -216,8 +233,8 @@ func (c *Core) arrived(now time.Time, in Arrived) {
 		return
 	case b.have&bit != 0:
 		s.stats.Twice++
-		if s.forest.Feeds(in.Peer, shard.Index) && bytes.Equal(in.Shard, b.shards[shard.Index].Encoded()) {
-			s.forest.Got(now, in.Peer, shard.Index, shard.Number) // we made it ourselves meanwhile: it is not late for that
+		if bytes.Equal(in.Shard, b.shards[shard.Index].Encoded()) {
+			c.again(now, s, b, shard.Index, in.Peer, fed)
 		}
 		return
 	case b.asked&bit != 0 && b.proof != nil:
@@ -294,7 +311,7 @@ func (c *Core) checked(now time.Time, in Checked) {
 			}
 		}
 		s.stats.Shards++
-		c.accept(now, s, b, in.Shard, in.Peer, s.forest.Feeds(in.Peer, in.Shard.Index))
+		c.accept(now, s, b, in.Shard, in.Peer)
 	}
 	c.checkWaiting(now, s, b)
 }
@@ -311,23 +328,49 @@ func (c *Core) checkWaiting(now time.Time, s *stream, b *block) {
 	}
 }
 
-// accept holds a genuine shard, passes it on, and rebuilds the block at the k-th.
-// fed says that it came from whom the forest expects it from.
-func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, from membership.NodeID, fed bool) {
-	if b.have>>shard.Index&1 == 1 || b.Number < s.window.low {
+// accept takes a genuine shard. What was pulled is held, and not passed on unless its
+// sender feeds the stripe too: children that lack it pull it themselves.
+func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, from membership.NodeID) {
+	made := from == c.self
+	fed := !made && s.forest.Feeds(from, shard.Index)
+	if b.have>>shard.Index&1 == 1 {
+		c.again(now, s, b, shard.Index, from, fed)
 		return
 	}
+	if b.Number < s.window.low {
+		return
+	}
+	pulled := !fed && !made && s.got(now, from, shard)
 	s.window.put(b, shard)
-	if fed {
+	if fed || s.source {
+		s.got(now, from, shard)
 		s.forest.Got(now, from, shard.Index, shard.Number)
 	}
-	s.passOn(now, shard, &c.out)
+	if pulled {
+		b.kept |= 1 << shard.Index
+	} else {
+		s.passOn(now, shard, &c.out)
+	}
 	if b.Has(stripe.End) {
 		s.end(now, b.Number)
 	}
 	if b.rebuild == notRebuilt && b.count() >= s.info.Layout.K && (s.play || !s.source && s.lacks(b)) {
 		b.rebuild = rebuilding
 		c.out = append(c.out, Rebuild{Coder: s.coder, Shards: slices.Clone(b.shards)})
+	}
+}
+
+// again takes a genuine shard that is held already: we pulled it, or made it. Its
+// parent is not late for that, and children that it was kept from get it now.
+func (c *Core) again(now time.Time, s *stream, b *block, i int, from membership.NodeID, fed bool) {
+	s.got(now, from, b.shards[i])
+	if !fed {
+		return
+	}
+	s.forest.Got(now, from, i, b.Number)
+	if b.kept>>i&1 == 1 {
+		b.kept &^= 1 << i
+		s.passOn(now, b.shards[i], &c.out)
 	}
 }
 
@@ -371,11 +414,18 @@ func (c *Core) rebuilt(now time.Time, in Rebuilt) {
 	}
 	b.rebuild = rebuilt
 	for i, shard := range in.Shards {
-		if s.forest.Home(i) && b.have>>i&1 == 0 {
+		missing := b.have>>i&1 == 0
+		switch {
+		case missing && s.forest.Home(i):
 			s.stats.Remade++
 			s.forest.Made(i, shard.Number)
-			c.accept(now, s, b, shard, c.self, false)
+			c.accept(now, s, b, shard, c.self)
+		case missing && s.play && s.pull != nil && b.Number >= s.window.low:
+			s.window.put(b, shard) // for neighbours
 		}
+	}
+	if s.pull != nil {
+		s.pull.Rebuilt(now, b.Number)
 	}
 }
 
@@ -389,7 +439,7 @@ func (c *Core) publish(now time.Time, shards []*stripe.Shard) {
 	b := s.window.open(&h)
 	s.window.prove(b, &Proof{Header: h, Sig: shards[0].Sig})
 	for _, shard := range shards {
-		c.accept(now, s, b, shard, c.self, true)
+		c.accept(now, s, b, shard, c.self)
 	}
 	s.stats.Blocks++
 	s.stats.Payload += uint64(h.DataLen)

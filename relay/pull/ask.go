@@ -69,6 +69,9 @@ func (p *Puller) remove(i int) *ask {
 // cancel takes the i-th ask back; it may be under way already.
 func (p *Puller) cancel(now time.Time, i int) {
 	a := p.remove(i)
+	if removePiece(&a.of.wants, a.number, a.stripe) {
+		return // it was not said yet
+	}
 	a.of.owe(now, a)
 	addPiece(&a.of.cancels, overlay.Piece{Number: a.number, Stripes: 1 << a.stripe})
 }
@@ -82,6 +85,18 @@ func addPiece(to *[]overlay.Piece, x overlay.Piece) {
 		}
 	}
 	*to = append(*to, x)
+}
+
+// removePiece takes a shard from pieces; false if it is not there.
+func removePiece(from *[]overlay.Piece, number uint64, stripe int) bool {
+	i := slices.IndexFunc(*from, func(x overlay.Piece) bool { return x.Number == number && x.Stripes>>stripe&1 == 1 })
+	if i < 0 {
+		return false
+	}
+	if (*from)[i].Stripes &^= 1 << stripe; (*from)[i].Stripes == 0 {
+		*from = slices.Delete(*from, i, i+1)
+	}
+	return true
 }
 
 // expire gives up what did not come in time, with whom it was asked of; and those who
@@ -203,7 +218,7 @@ func (p *Puller) askAll(now time.Time) {
 		}
 		p.pullHistory(now)
 	}
-	p.flush()
+	p.flush(now)
 	for _, a := range p.asks {
 		p.wake(now, a.until)
 	}
@@ -312,7 +327,7 @@ func (p *Puller) ask(now time.Time, a *ask, deadline time.Time) {
 	if a.spare {
 		after = a.of.holdBack(deadline.Sub(now))
 	}
-	a.at, a.until = now, now.Add(a.of.patience()+after)
+	a.at, a.until = now, later(now, a.of.sayAt).Add(a.of.patience()+after)
 	a.of.asks++
 	a.of.tries++
 	p.asks = append(p.asks, a)
@@ -381,9 +396,18 @@ func (p *Puller) best(now time.Time, number uint64, s int, old bool) *neighbour 
 	return best
 }
 
-// flush says what was asked for and taken back in this Step.
-func (p *Puller) flush() {
+// flush says what was asked for and taken back, to each neighbour every sayEvery on
+// average.
+func (p *Puller) flush(now time.Time) {
 	for _, nb := range p.near {
+		if len(nb.cancels)+len(nb.wants) == 0 {
+			continue
+		}
+		if now.Before(nb.sayAt) {
+			p.wake(now, nb.sayAt)
+			continue
+		}
+		nb.sayAt = later(nb.sayAt, now.Add(-sayAhead*sayEvery)).Add(sayEvery)
 		for chunk := range slices.Chunk(nb.cancels, overlay.MaxPieces) {
 			p.say(nb.id, &overlay.Cancel{Tag: p.tag, Pieces: slices.Clone(chunk)})
 		}

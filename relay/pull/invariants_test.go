@@ -83,7 +83,7 @@ func blockFaults(now time.Time, p *Puller, b *block) (found []string) {
 		found = append(found, fmt.Sprintf("%d shards of block %d are asked for without need", live, b.number))
 	case need > 0 && live > need+spareShards:
 		found = append(found, fmt.Sprintf("%d shards of block %d are asked for, %d needed", live, b.number, need))
-	case need > 0 && p.cfg.Pulls && live < min(need+spareShards, bits.OnesCount64(among)) && len(p.asks) < MaxOutstanding && p.againAt.IsZero():
+	case need > 0 && p.cfg.Pulls && !p.closed && live < min(need+spareShards, bits.OnesCount64(among)) && len(p.asks) < MaxOutstanding && p.againAt.IsZero():
 		found = append(found, fmt.Sprintf("only %d shards of block %d are asked for, %d needed", live, b.number, need))
 	}
 	return found

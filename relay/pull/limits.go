@@ -67,6 +67,10 @@ const (
 	// maxHistory is how many of them may be of history, and in the same part of what is
 	// asked of each neighbour, so that live blocks need not wait.
 	maxHistory = 24
+	// sayEvery is the least time between two Wants to one neighbour, but for sayAhead
+	// of them after a while; what is to be asked in between goes with the next.
+	sayEvery = 20 * time.Millisecond
+	sayAhead = 3
 	// spareShards is how many more than are needed are asked for. It is to be held back
 	// for a while: with 10 % loss one answer in eighty is not needed so, and one in eight
 	// would not be otherwise.

@@ -52,8 +52,9 @@ type neighbour struct {
 	busy      time.Duration
 	busyUntil time.Time
 	lacks     []lack
-	wants     []overlay.Piece // to be asked in this step
+	wants     []overlay.Piece // to be said
 	cancels   []overlay.Piece
+	sayAt     time.Time // not before
 
 	// What it asks, and is told.
 	queue      []item
@@ -307,9 +308,9 @@ func (p *Puller) part(now time.Time, nb *neighbour, bad bool) {
 	p.shun(now, nb.id, bad)
 }
 
-// Close parts with all neighbours: the stream is carried no more.
+// Close parts with all neighbours, for good: the stream is carried no more.
 func (p *Puller) Close(now time.Time) {
-	p.dirty = true
+	p.dirty, p.closed = true, true
 	for len(p.near) > 0 {
 		p.part(now, p.near[0], false)
 	}

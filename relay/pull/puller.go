@@ -92,6 +92,7 @@ type Puller struct {
 	rnd    *rand.Rand
 	out    []Output
 	dirty  bool // something happened since the last Step
+	closed bool
 	next   time.Time
 	counts Counters
 
@@ -240,6 +241,9 @@ func (p *Puller) Step(now time.Time) {
 		return
 	}
 	p.dirty, p.next = false, now.Add(time.Minute)
+	if p.closed {
+		return
+	}
 	p.expire(now)
 	p.dropSilent(now)
 	p.raise(now)

@@ -29,7 +29,7 @@ func (p *Puller) window(now time.Time, at *peer, nb *neighbour, m *overlay.Windo
 		return // it proposes again and again
 	}
 	at.answerAt = now.Add(answerEvery)
-	if m.Epoch != p.cfg.Info.Epoch || !m.Ask && !pending || p.shunned(now, at.id, true) || !p.room(now, m.Lonely) {
+	if p.closed || m.Epoch != p.cfg.Info.Epoch || !m.Ask && !pending || p.shunned(now, at.id, true) || !p.room(now, m.Lonely) {
 		p.say(at.id, &overlay.Part{Tag: p.tag})
 		return
 	}
