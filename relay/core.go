@@ -35,6 +35,8 @@ type Config struct {
 	Allow []stripe.ID
 	// Play wants every stripe of every stream, rebuilds blocks and delivers them.
 	Play bool
+	// Keep says that there is a place for what is held: every shard comes as a Keep.
+	Keep bool
 	// Gossips says that Learned and Rumour will come. Who hears no gossip asks
 	// its peers for records.
 	Gossips bool

@@ -148,7 +148,10 @@ type Hangup struct {
 type Advertise struct{ Record []byte }
 
 // Opened: the stream's info is known, or changed.
-type Opened struct{ Info stripe.Info }
+type Opened struct {
+	Info stripe.Info
+	Raw  []byte // the same, signed; not to be changed
+}
 
 // Seen: a block exists; its first shard was proved. Only with Play.
 type Seen struct{ Header stripe.Header }
@@ -159,6 +162,10 @@ type Deliver struct {
 	Data   []byte
 	Parity bool // a data shard was missing
 }
+
+// Keep: a genuine shard is held that was not before; it may go to disk. Only with
+// Config.Keep.
+type Keep struct{ Shard *stripe.Shard }
 
 // Left: the goodbye is over.
 type Left struct{}
@@ -195,6 +202,7 @@ func (Advertise) output() {}
 func (Opened) output()    {}
 func (Seen) output()      {}
 func (Deliver) output()   {}
+func (Keep) output()      {}
 func (Left) output()      {}
 func (Check) output()     {}
 func (Rebuild) output()   {}

@@ -115,7 +115,7 @@ func (c *Core) takeInfo(now time.Time, raw []byte, own bool) bool {
 	s.forest.SetInfo(info)
 	c.share(now)
 	c.tell(s)
-	c.out = append(c.out, Opened{Info: info})
+	c.out = append(c.out, Opened{Info: info, Raw: s.rawInfo})
 	return true
 }
 
@@ -146,7 +146,7 @@ func (c *Core) openStream(now time.Time, info stripe.Info, raw []byte, own bool)
 		s.pull = c.newPuller(now, s)
 	}
 	c.tell(s)
-	c.out = append(c.out, Opened{Info: info})
+	c.out = append(c.out, Opened{Info: info, Raw: s.rawInfo})
 }
 
 // tell sends a stream's info to whoever asked for it.
@@ -347,9 +347,12 @@ func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, f
 		s.forest.Got(now, from, shard.Index, shard.Number)
 	}
 	if pulled {
-		b.kept |= 1 << shard.Index
+		b.withheld |= 1 << shard.Index
 	} else {
 		s.passOn(now, shard, &c.out)
+	}
+	if c.cfg.Keep {
+		c.out = append(c.out, Keep{Shard: shard})
 	}
 	if b.Has(stripe.End) {
 		s.end(now, b.Number)
@@ -368,8 +371,8 @@ func (c *Core) again(now time.Time, s *stream, b *block, i int, from membership.
 		return
 	}
 	s.forest.Got(now, from, i, b.Number)
-	if b.kept>>i&1 == 1 {
-		b.kept &^= 1 << i
+	if b.withheld>>i&1 == 1 {
+		b.withheld &^= 1 << i
 		s.passOn(now, b.shards[i], &c.out)
 	}
 }

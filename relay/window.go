@@ -12,10 +12,10 @@ type block struct {
 	proof  *Proof          // nil until the source's signature was checked
 	shards []*stripe.Shard // by index
 	have   uint64          // bit i: shards[i] is held
-	kept   uint64          // bit i: shard i was pulled, and not passed on
 	asked  uint64          // bit i: shard i is being checked or waits for it
 	bytes  int
 
+	withheld uint64    // bit i: shard i was pulled, and not passed on
 	checking bool      // a signature check is under way
 	waiting  []Arrived // shards that came meanwhile
 	rebuild  rebuildState
