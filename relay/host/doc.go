@@ -5,7 +5,7 @@
 //	quicnet ─events─▶ ┌──────┐ ─Say, Forward, Dial…─▶ quicnet
 //	gossip ─records─▶ │ loop │ ─Advertise──────────▶ gossip
 //	workers ◀─Check── │ Core │ ─Seen, Deliver──────▶ Media()
-//	        ─Checked─▶└──────┘
+//	        ─Checked─▶└──────┘ ─Keep───────────────▶ relay/store
 //
 // One goroutine, Run's loop, owns the Core. Whoever else has something to say
 // sends it an Input; nobody sends code.

@@ -19,6 +19,7 @@ import (
 	"github.com/stripecast/stripecast/overlay"
 	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/relay/quicnet"
+	"github.com/stripecast/stripecast/relay/store"
 	"github.com/stripecast/stripecast/stripe"
 )
 
@@ -44,6 +45,9 @@ type Config struct {
 	Least   float64
 	// Deafens allows Deafen, for rehearsals; it makes sending cost more.
 	Deafens bool
+	// Store, if set, keeps what the participant holds. It is closed in the end, but
+	// not if Start fails.
+	Store *store.Store
 	// Logger must not be nil.
 	Logger *slog.Logger
 }
@@ -99,6 +103,7 @@ func Start(cfg Config) (*Host, error) {
 	}
 	cfg.Participant.Addrs = []netip.AddrPort{advertise}
 	cfg.Participant.Gossips = cfg.Gossip
+	cfg.Participant.Keep = cfg.Store != nil
 	ctx, stop := context.WithCancel(context.Background())
 	h := &Host{
 		cfg: cfg, log: cfg.Logger, net: net, advertise: advertise,
@@ -152,6 +157,9 @@ func (h *Host) Upload() float64 { return h.net.Uplink().Cap }
 
 // Uplink is what is known of the way out.
 func (h *Host) Uplink() quicnet.Uplink { return h.net.Uplink() }
+
+// Store is where what the participant holds is kept, or nil.
+func (h *Host) Store() *store.Store { return h.cfg.Store }
 
 // Deafen makes it, at once, as if these nodes had crashed, to this participant
 // alone; to them it is as if it had. The Config must have said Deafens.
@@ -260,6 +268,11 @@ func (h *Host) end(closeNet func()) {
 		h.pool.Close()
 	}
 	h.wg.Wait()
+	if h.cfg.Store != nil {
+		if err := h.cfg.Store.Close(); err != nil {
+			h.log.Warn("closing the store", "err", err) // a disk that fails has been reported as an error
+		}
+	}
 }
 
 // labour does work that the loop hands out.
@@ -421,14 +434,15 @@ func (h *Host) do(o relay.Output) {
 		if h.pool != nil {
 			h.pool.SetRecord(o.Record)
 		}
-	case relay.Opened, relay.Seen, relay.Deliver:
-		select {
-		case h.media <- o:
-		default:
-			if h.mediaDropped++; h.mediaDropped == 1 {
-				h.log.Error("what was received is not read in time; blocks are lost")
-			}
+	case relay.Keep:
+		h.cfg.Store.Put(o.Shard)
+	case relay.Opened:
+		if h.cfg.Store != nil {
+			h.cfg.Store.PutInfo(store.Key{Stream: o.Info.Stream, Epoch: o.Info.Epoch}, o.Raw)
 		}
+		h.show(o)
+	case relay.Seen, relay.Deliver:
+		h.show(o)
 	case relay.Left:
 		if !h.isLeft {
 			h.isLeft = true
@@ -436,6 +450,17 @@ func (h *Host) do(o relay.Output) {
 		}
 	default:
 		panic(fmt.Sprintf("host: output %T", o))
+	}
+}
+
+// show gives a viewer what it needs, if it reads.
+func (h *Host) show(o relay.Output) {
+	select {
+	case h.media <- o:
+	default:
+		if h.mediaDropped++; h.mediaDropped == 1 {
+			h.log.Error("what was received is not read in time; blocks are lost")
+		}
 	}
 }
 

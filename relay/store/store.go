@@ -119,6 +119,12 @@ func (s *Store) autoQuota() int64 {
 	return max(min((free+s.bytes)/autoShare, MaxAutoQuota), MinQuota)
 }
 
+// Dir is the directory.
+func (s *Store) Dir() string { return s.dir }
+
+// Keep is how long the store reaches back; 0: for ever.
+func (s *Store) Keep() time.Duration { return s.cfg.Keep }
+
 // Put takes a shard to be written, and never waits. It is false if the shard will
 // not be kept because too much is waiting or the store is closed; it may also be lost
 // later, if the disk fails. The shard must have been checked, for what is kept is
