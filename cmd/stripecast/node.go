@@ -27,6 +27,7 @@ const maxJoin = 4 * stripe.MaxHosts
 type node struct {
 	listen, advertise, upload, http string
 	join                            []string
+	buffer                          buffer
 
 	auto  bool    // --upload auto
 	least float64 // what the uplink should carry if it can; only with auto
@@ -72,6 +73,7 @@ func (n *node) flags(f *pflag.FlagSet, listen, upload, http string) {
 	f.StringSliceVar(&n.join, "join", nil, "`HOST:PORT` of pool members, several with commas")
 	f.StringVar(&n.upload, "upload", upload, "upload cap in bits a second, as in `20M`; auto measures the uplink and uses 80 % of it")
 	f.StringVar(&n.http, "http", http, "`HOST:PORT` of the status page and, for a viewer, of the stream")
+	n.buffer.flags(f)
 }
 
 // verbose is the one flag that all commands share.
@@ -93,10 +95,17 @@ func (n *node) start(ctx context.Context, c *console, logger *slog.Logger, cfg r
 	if cfg.Back == 0 {
 		cfg.Back = 4 * time.Second // what a newcomer to this relay may ask for
 	}
+	kept, err := n.buffer.open(c)
+	if err != nil {
+		return nil, err
+	}
 	h, err := host.Start(host.Config{
 		Participant: cfg, Listen: n.listen, Advertise: n.advertise, Join: n.join, Gossip: gossip, Logger: logger,
-		Measure: n.auto, Least: n.least,
+		Measure: n.auto, Least: n.least, Store: kept,
 	})
+	if err != nil && kept != nil {
+		_ = kept.Close() // nothing was written
+	}
 	switch {
 	case errors.Is(err, quicnet.ErrPortTaken):
 		return nil, fail(fmt.Errorf("UDP %s is taken", n.listen), "another stripecast may run here; give --listen with another port, or :0 for any")

@@ -51,6 +51,9 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 	if err != nil {
 		return err
 	}
+	if _, err := f.buffer.config(); err != nil {
+		return err
+	}
 	download, err := parseRate(f.download)
 	if err != nil {
 		return err

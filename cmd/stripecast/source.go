@@ -129,6 +129,9 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 
 // check refuses flags that make no sense.
 func (f *sourceFlags) check() (layout stripe.Layout, upload float64, err error) {
+	if _, err = f.buffer.config(); err != nil {
+		return layout, 0, err
+	}
 	layout, err = stripe.ParseLayout(f.layout)
 	if err != nil {
 		return layout, 0, fail(err, "give --layout as k+m with k of at least 1 and k+m of at most %d, as in 16+4", stripe.MaxShards)

@@ -7,6 +7,7 @@ import (
 	"github.com/stripecast/stripecast/playout/view"
 	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/relay/host"
+	"github.com/stripecast/stripecast/relay/store"
 )
 
 // status is what /api/status says. A participant that carries several streams
@@ -21,7 +22,21 @@ type status struct {
 	Peers       int            `json:"peers"`  // connected
 	Upload      float64        `json:"upload"` // cap, bits/s; 0 = shares nothing
 	Uplink      float64        `json:"uplink"` // measured, bits/s; 0 = not, or not yet
+	Buffer      bufferStatus   `json:"buffer"`
 	URLs        []string       `json:"urls"`
+}
+
+// bufferStatus is the past on disk. If nothing is kept, Dir is empty.
+type bufferStatus struct {
+	Dir     string  `json:"dir"`
+	Keep    float64 `json:"keep"`  // seconds
+	Bytes   int64   `json:"bytes"` // of its files
+	Quota   int64   `json:"quota"` // bytes
+	Shards  uint64  `json:"shards"`
+	Oldest  string  `json:"oldest"`  // of the blocks, by their sources' clocks: RFC 3339, or empty
+	Newest  string  `json:"newest"`  // likewise
+	Dropped uint64  `json:"dropped"` // shards that could not be kept
+	Problem string  `json:"problem"` // in words; empty: none
 }
 
 type streamStatus struct {
@@ -76,6 +91,7 @@ func describe(role string, h *host.Host, player *view.Player, urls []string) sta
 		RelaysKnown: st.Known, Peers: st.Peers,
 		Bytes:   bytesStatus{In: net.In, Out: net.Out},
 		Streams: []streamStatus{}, Upload: uplink.Cap, Uplink: uplink.Measured,
+		Buffer: describeBuffer(h.Store()),
 	}
 	out.Stripes = []stripeStatus{} // JSON's null is no list
 	for _, s := range st.Streams {
@@ -95,6 +111,24 @@ func describe(role string, h *host.Host, player *view.Player, urls []string) sta
 		out.streamStatus = out.Streams[0]
 	}
 	return out
+}
+
+// describeBuffer says what a store holds; of none, nothing.
+func describeBuffer(s *store.Store) bufferStatus {
+	if s == nil {
+		return bufferStatus{}
+	}
+	st := s.Stats()
+	moment := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.UTC().Format(time.RFC3339)
+	}
+	return bufferStatus{
+		Dir: s.Dir(), Keep: s.Keep().Seconds(), Bytes: st.Bytes, Quota: st.Quota, Shards: st.Shards,
+		Oldest: moment(st.Oldest), Newest: moment(st.Newest), Dropped: st.Dropped, Problem: st.Problem,
+	}
 }
 
 func describeStream(s relay.StreamStatus) streamStatus {

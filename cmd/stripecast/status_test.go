@@ -57,7 +57,8 @@ func TestDescribe(t *testing.T) {
 	}
 	for _, want := range []string{
 		`"role":"relay"`, `"node":"` + h.ID().String() + `"`, `"stream":""`, `"stripes":[]`, `"streams":[]`,
-		`"upload":5000000`, `"relays_known":0`, `"blocks":{"played":0,"skipped":0,"rebuilt":0}`, `"urls":["http://127.0.0.1:1/"]`,
+		`"upload":5000000`, `"buffer":{"dir":"","keep":0,"bytes":0,"quota":0,"shards":0,"oldest":"","newest":"","dropped":0,"problem":""}`,
+		`"relays_known":0`, `"blocks":{"played":0,"skipped":0,"rebuilt":0}`, `"urls":["http://127.0.0.1:1/"]`,
 	} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("the status lacks %s:\n%s", want, b)

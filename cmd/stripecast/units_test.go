@@ -64,3 +64,41 @@ func TestMeter(t *testing.T) {
 		}
 	}
 }
+
+func TestParseBytes(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want int64
+	}{
+		{"0", 0}, {"1", 1}, {"7B", 7}, {"64k", 64e3}, {"500M", 500e6}, {"500MB", 500e6}, {"1.5g", 15e8}, {"2T", 2e12},
+		{"64Ki", 64 << 10}, {"500MiB", 500 << 20}, {"2Gi", 2 << 30}, {"2GiB", 2 << 30}, {"1e6", 1e6},
+	} {
+		got, err := parseBytes(c.in)
+		if err != nil || got != c.want {
+			t.Errorf("%q is %v, %v; want %v", c.in, got, err, c.want)
+		}
+	}
+	for _, in := range []string{"", "B", "i", "iB", "5i", "5iB", "M", "20 M", "-1", "-1G", "Inf", "NaN", "1e400", "9999999T", "ten", "20Mbit", "5MM", "5BB", "5Mii"} {
+		got, err := parseBytes(in)
+		var f *failure
+		if !errors.As(err, &f) || f.hint == "" || f.usage || !strings.Contains(err.Error(), in) {
+			t.Errorf("%q is %v, %v", in, got, err)
+		}
+	}
+}
+
+func TestForPeople(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 kB", 64e3: "64 kB", 999e3: "999 kB", 1e6: "1.0 MB", 2 << 30: "2.15 GB"} {
+		if got := size(n); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{
+		15 * time.Minute: "15m", 2 * time.Hour: "2h", 90 * time.Minute: "1h30m", 90 * time.Second: "1m30s",
+		20 * time.Minute: "20m", 10 * time.Second: "10s", time.Hour + 10*time.Second: "1h0m10s", 10 * time.Hour: "10h",
+	} {
+		if got := short(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}

@@ -75,6 +75,9 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := f.buffer.config(); err != nil {
+		return err
+	}
 	if f.noShare {
 		upload, f.auto = 0, false
 	}

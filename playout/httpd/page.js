@@ -12,8 +12,10 @@ function flatten(value, path, out) {
   return out;
 }
 
+// show fills the table, and returns what is said to be wrong.
 function show(status) {
-  rows.replaceChildren(...flatten(status, "", []).map(([name, value]) => {
+  const values = flatten(status, "", []);
+  rows.replaceChildren(...values.map(([name, value]) => {
     const row = document.createElement("tr");
     const head = document.createElement("th");
     const cell = document.createElement("td");
@@ -23,14 +25,15 @@ function show(status) {
     row.append(head, cell);
     return row;
   }));
+  return values.filter(([name, value]) => name.endsWith(".problem") && value).map(([, value]) => " Warning: " + value + ".").join("");
 }
 
 async function ask() {
   try {
     const answer = await fetch("/api/status");
     if (!answer.ok) throw new Error("status " + answer.status);
-    show(await answer.json());
-    state.textContent = "As of " + new Date().toLocaleTimeString() + ".";
+    const warnings = show(await answer.json());
+    state.textContent = "As of " + new Date().toLocaleTimeString() + "." + warnings;
   } catch (error) {
     state.textContent = "No answer from stripecast (" + error.message + "); what is below is old.";
   }

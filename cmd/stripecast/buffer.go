@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/stripecast/stripecast/relay/store"
+)
+
+const (
+	// maxBuffers is how many participants of one user on one machine have a back
+	// buffer in the default place; further ones have none.
+	maxBuffers = 64
+	// leftover is for how long at least a back buffer in the default place outlives
+	// whoever wrote it.
+	leftover = 24 * time.Hour
+)
+
+// buffer is the flags of the back buffer. The zero buffer is none.
+type buffer struct {
+	keep       time.Duration
+	dir, quota string
+}
+
+func (b *buffer) flags(f *pflag.FlagSet) {
+	f.DurationVar(&b.keep, "buffer", store.DefaultKeep, "how much of the past to keep on disk; 0 keeps nothing")
+	f.StringVar(&b.dir, "buffer-dir", "", "`DIR` to keep it in (default: stripecast/buffer in the user's cache directory)")
+	f.StringVar(&b.quota, "buffer-quota", "auto", "most `BYTES` that it may take, as in 500M or 4G; auto is a tenth of what is free and at most 2 GiB")
+}
+
+// config is what the flags come to, without a logger. It is nil if nothing is kept.
+func (b *buffer) config() (*store.Config, error) {
+	if b.keep == 0 {
+		return nil, nil
+	}
+	cfg := store.DefaultConfig()
+	cfg.Keep = b.keep
+	if b.keep < time.Second {
+		return nil, fail(fmt.Errorf("a buffer of %v", b.keep), "give --buffer of 1s or more, as in 15m, or 0 to keep nothing")
+	}
+	if b.quota != "auto" {
+		var err error
+		if cfg.Quota, err = parseBytes(b.quota); err != nil {
+			return nil, err
+		}
+		if cfg.Quota < store.MinQuota {
+			return nil, fail(fmt.Errorf("a quota of %s", size(cfg.Quota)), "give --buffer-quota of %s or more, or --buffer 0 to keep nothing", size(store.MinQuota))
+		}
+	}
+	return &cfg, nil
+}
+
+// open opens the back buffer; nil if there is none. Only a directory that the user
+// named and another process has is an error: what else is wrong costs the past alone,
+// and is told.
+func (b *buffer) open(c *console) (*store.Store, error) {
+	cfg, err := b.config()
+	if cfg == nil {
+		return nil, err
+	}
+	cfg.Logger = slog.New(&teller{c: c})
+	var s *store.Store
+	if b.dir != "" {
+		dir, err := filepath.Abs(b.dir)
+		if err != nil {
+			return nil, fail(err, "give --buffer-dir with its whole path")
+		}
+		s, err = store.Open(dir, *cfg)
+		if errors.Is(err, store.ErrLocked) {
+			return nil, fail(err, "another stripecast keeps its past there: give --buffer-dir another directory, or --buffer 0")
+		} else if err != nil {
+			return nil, err
+		}
+	} else if s, err = openDefault(*cfg); err != nil {
+		c.say("warning: nothing of the past is kept: %v; --buffer-dir says where to", err)
+		return nil, nil
+	}
+	if s.Stats().Problem == "" {
+		c.say("keeping the last %s in %s, at most %s", short(b.keep), s.Dir(), size(s.Stats().Quota))
+	}
+	return s, nil
+}
+
+// openDefault opens the first directory of the default place that no other process has.
+func openDefault(cfg store.Config) (*store.Store, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	for i := range maxBuffers {
+		s, err := store.Open(defaultDir(cache, i), cfg)
+		if errors.Is(err, store.ErrLocked) {
+			continue
+		}
+		if err == nil {
+			sweep(cache, cfg)
+		}
+		return s, err
+	}
+	return nil, fmt.Errorf("%d others keep theirs in %s", maxBuffers, filepath.Join(cache, "stripecast"))
+}
+
+func defaultDir(cache string, i int) string {
+	dir := filepath.Join(cache, "stripecast", "buffer")
+	if i > 0 {
+		dir += fmt.Sprintf("-%d", i+1)
+	}
+	return dir
+}
+
+// sweep removes what is left in the default place by those who do not run any more:
+// nobody may come again who would use as many directories.
+func sweep(cache string, cfg store.Config) {
+	cfg.Keep, cfg.Quota, cfg.Free = max(cfg.Keep, leftover), 0, 0
+	cfg.Logger = slog.New(slog.DiscardHandler) // the disk is not ours to complain of
+	for i := range maxBuffers {
+		dir := defaultDir(cache, i)
+		if _, err := os.Stat(dir); err != nil {
+			continue
+		}
+		if s, err := store.Open(dir, cfg); err == nil {
+			_ = s.Close() // it wrote nothing
+		}
+	}
+}
+
+// teller is a slog.Handler for what a person should know: a line without time or
+// quotes, and a warning if it is about an error.
+type teller struct {
+	c     *console
+	attrs []slog.Attr
+}
+
+// Enabled implements slog.Handler.
+func (t *teller) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+
+// WithAttrs implements slog.Handler.
+func (t *teller) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &teller{t.c, append(t.attrs[:len(t.attrs):len(t.attrs)], attrs...)}
+}
+
+// WithGroup implements slog.Handler. People need no groups.
+func (t *teller) WithGroup(string) slog.Handler { return t }
+
+// Handle implements slog.Handler.
+func (t *teller) Handle(_ context.Context, r slog.Record) error {
+	var about []string
+	add := func(a slog.Attr) bool {
+		about = append(about, fmt.Sprintf("%s %v", a.Key, a.Value))
+		return true
+	}
+	for _, a := range t.attrs {
+		add(a)
+	}
+	r.Attrs(add)
+	line := r.Message
+	if r.Level >= slog.LevelWarn {
+		line = "warning: " + line
+	}
+	if len(about) > 0 {
+		line += " [" + strings.Join(about, ", ") + "]"
+	}
+	t.c.say("%s", line)
+	return nil
+}
