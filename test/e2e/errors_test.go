@@ -109,6 +109,8 @@ func sourceMistakes(p places) []mistake {
 		{name: "key is garbage", args: []string{"source", p.clip, "--key", p.garbage}, code: 1, says: "no Ed25519 key", hint: "key new"},
 		{name: "key in no directory", args: []string{"source", p.clip, "--key", p.dir + "/no/key"}, code: 1, says: "no such file", hint: "directory"},
 		{name: "source: UDP port taken", args: []string{"source", p.clip, "--key", p.dir + "/a.key", anyHTTP, "--listen", p.udp}, code: 1, says: "taken", hint: "--listen"},
+		{name: "source: buffer of a moment", args: source(p.clip, "--buffer", "5ms"), code: 1, says: "5ms", hint: "--buffer of 1s"},
+		{name: "source: buffer of words", args: source(p.clip, "--buffer", "long"), code: 2, says: "buffer", hint: "source --help"},
 		{name: "source: HTTP port taken", args: []string{"source", p.clip, "--key", p.dir + "/b.key", anyUDP, "--http", p.tcp}, code: 1, says: "in use", hint: "--http"},
 		{name: "source: HTTP address of words", args: []string{"source", p.clip, "--key", p.dir + "/c.key", anyUDP, "--http", "here"}, code: 1, says: "here", hint: "--http"},
 		{name: "source: cannot be reached there", args: source(p.clip, "--advertise", "0.0.0.0:70"), code: 1, says: "advertise", hint: "--advertise"},
@@ -129,6 +131,8 @@ func relayMistakes(p places) []mistake {
 		{name: "relay: UDP port taken", args: []string{"relay", "--new-pool", anyHTTP, "--listen", p.udp}, code: 1, says: "taken", hint: "--listen"},
 		{name: "relay: HTTP port taken", args: []string{"relay", "--new-pool", anyUDP, "--http", p.tcp}, code: 1, says: "in use", hint: "--http"},
 		{name: "relay: negative upload", args: relay("--new-pool", "--upload=-1M"), code: 1, says: "no rate", hint: "20M"},
+		{name: "relay: quota of words", args: relay("--new-pool", "--buffer-quota", "much"), code: 1, says: `"much" is no number`, hint: "500M"},
+		{name: "relay: quota of nothing", args: relay("--new-pool", "--buffer-quota", "1M"), code: 1, says: "quota of 1.0 MB", hint: "16.8 MB or more"},
 		{name: "relay: unreachable pool", args: relay("--join", p.dead), code: 1, says: "no host of the pool answers", hint: "UDP port", slow: true},
 	}
 }
@@ -151,6 +155,7 @@ func viewMistakes(p places) []mistake {
 		{name: "view: output in no directory", args: view(p.link, "-o", p.dir+"/no/out.ts"), code: 1, says: "no such file", hint: "-o"},
 		{name: "view: output is a directory", args: view(p.link, "-o", p.dir), code: 1, says: "is a directory", hint: "-o"},
 		{name: "view: nobody carries it, no output", args: view(p.lost), code: 1, says: "nobody in the pool", hint: "source runs", slow: true},
+		{name: "view: negative buffer", args: view(p.link, "--buffer=-1m"), code: 1, says: "-1m", hint: "--buffer of 1s"},
 		{name: "view: UDP port taken", args: []string{"view", p.link, anyHTTP, "--listen", p.udp}, code: 1, says: "taken", hint: "--listen"},
 		{name: "view: unreachable pool", args: view(p.link, "-o", p.old), code: 1, says: "no host of the pool answers", hint: "UDP port", slow: true},
 		{name: "view: nobody carries the stream", args: view(p.lost, "-o", p.dir+"/never.ts"), code: 1, says: "nobody in the pool carries", hint: "source runs", slow: true},

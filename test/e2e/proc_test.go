@@ -197,7 +197,9 @@ func tail(s string, n int) string {
 func stripecast(t testing.TB, o options, name string, args ...string) *proc {
 	t.Helper()
 	home := t.TempDir()
-	o.env = append([]string{"HOME=" + home, "XDG_CONFIG_HOME=" + filepath.Join(home, "config")}, o.env...)
+	o.env = append([]string{
+		"HOME=" + home, "XDG_CONFIG_HOME=" + filepath.Join(home, "config"), "XDG_CACHE_HOME=" + filepath.Join(home, "cache"),
+	}, o.env...)
 	return launch(t, o, name, bin, args...)
 }
 

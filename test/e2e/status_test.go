@@ -34,6 +34,11 @@ type status struct {
 	Known    int `json:"relays_known"`
 	URLs     []string
 	Streams  []struct{ Stream string }
+	Buffer   struct {
+		Dir, Oldest, Newest, Problem string
+		Bytes, Quota                 int64
+		Shards, Dropped              uint64
+	}
 }
 
 var client = &http.Client{Timeout: 5 * time.Second}
@@ -85,6 +90,10 @@ var statusFields = map[string]any{
 	"blocks":  map[string]any{"played": 0.0, "skipped": 0.0, "rebuilt": 0.0},
 	"bytes":   map[string]any{"in": 0.0, "out": 0.0, "payload": 0.0},
 	"urls":    []any{""},
+	"buffer": map[string]any{
+		"dir": "", "keep": 0.0, "bytes": 0.0, "quota": 0.0, "shards": 0.0,
+		"oldest": "", "newest": "", "dropped": 0.0, "problem": "",
+	},
 	"streams": []any{map[string]any{"stream": ""}},
 }
 

@@ -52,7 +52,7 @@ func start(t testing.TB, h *host, stdin io.Reader, stdout io.Writer, args ...str
 	args = append([]string{"netns", "exec", h.name, os.Getenv(bin)}, args...)
 	p := &process{host: h, cmd: exec.Command("ip", args...), exited: make(chan struct{})}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, stdout, &p.said
-	p.cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+filepath.Join(home, "config"))
+	p.cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+filepath.Join(home, "config"), "XDG_CACHE_HOME="+filepath.Join(home, "cache"))
 	p.cmd.WaitDelay = time.Second
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
