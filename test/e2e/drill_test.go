@@ -56,9 +56,11 @@ func TestDrill(t *testing.T) {
 	beside := startViewer(t, "viewer beside", link, "-o", os.DevNull, "--no-share")
 	playing(t, beside)
 
-	drill := stripecast(t, options{}, "drill", "drill", "--listen", "127.0.0.1:0", link,
+	home := t.TempDir()
+	drill := stripecast(t, homeAt(home), "drill", "drill", "--listen", "127.0.0.1:0", link,
 		"--rounds", "2", "--viewers", "2", "--every", "4s", "--json")
 	code := drill.exit(t, time.Minute)
+	mustBeEmpty(t, home)
 	var r drillReport
 	if err := json.Unmarshal(drill.out.Bytes(), &r); err != nil {
 		t.Fatalf("exit code %d, %v\n%s", code, err, drill.out)

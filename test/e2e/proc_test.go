@@ -203,6 +203,23 @@ func stripecast(t testing.TB, o options, name string, args ...string) *proc {
 	return launch(t, o, name, bin, args...)
 }
 
+// homeAt makes a directory a process's home, and where it has its files for a while.
+func homeAt(dir string) options {
+	return options{env: []string{"HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "XDG_CACHE_HOME=" + dir, "TMPDIR=" + dir}}
+}
+
+// mustBeEmpty wants nothing to be left in a directory.
+func mustBeEmpty(t testing.TB, dir string) {
+	t.Helper()
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range left {
+		t.Errorf("%s was left behind", e.Name())
+	}
+}
+
 func (p *proc) running() bool {
 	select {
 	case <-p.exited:

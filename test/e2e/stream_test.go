@@ -357,7 +357,8 @@ func TestPools(t *testing.T) {
 // TestDemo is the first thing that anybody runs.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	demo := stripecast(t, options{}, "demo", "demo", "--duration", "12s", "--kill-every", "4s", "--http", "127.0.0.1:0")
+	home := t.TempDir()
+	demo := stripecast(t, homeAt(home), "demo", "demo", "--duration", "12s", "--kill-every", "4s", "--http", "127.0.0.1:0")
 	url := demo.says(t, `(http://127\.0\.0\.1:\d+/)stream in any player`, patience)[1]
 	viewer := &node{demo, url}
 	eventually(t, patience, "the first viewer plays", func() bool {
@@ -366,6 +367,7 @@ func TestDemo(t *testing.T) {
 	})
 	checkStatusFields(t, viewer)
 	demo.mustEnd(t, 12*time.Second+2*patience)
+	mustBeEmpty(t, home)
 	m := demo.prints(t, `^played (\d+)  skipped (\d+)  rebuilt \d+  relays killed (\d+)  source upload ÷ stream rate (\d+\.\d+)\n$`, 0)
 	t.Logf("%s(%s)", m[0], load())
 	if m[1] == "0" || m[2] != "0" || m[3] < "2" || len(m[3]) != 1 {
