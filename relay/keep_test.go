@@ -129,3 +129,33 @@ func TestKeepsNothingUnasked(t *testing.T) {
 		t.Errorf("%+v is signed, %+v told: %v", info, opened[0].Info, err)
 	}
 }
+
+// A home stripe's shard that is being checked when it is made again is kept once.
+func TestKeepsOnceWhatIsMadeMeanwhile(t *testing.T) {
+	cfg := sharing
+	cfg.Keep = true
+	r := newRig(t, cfg)
+	home := r.home()
+	var others []*stripe.Shard
+	s := r.block(7)
+	for i := range s {
+		if i != home {
+			others = append(others, s[i])
+		}
+	}
+	r.took()
+	k := r.info.Layout.K
+	r.arrive("source", others[:k-1]...)
+	r.hold = true
+	r.arrive("source", others[k-1], s[home])
+	late := r.ready[1]
+	r.ready = r.ready[:1]
+	r.release()
+	if r.kept(7)[home] != 1 || r.counters().Remade == 0 {
+		t.Fatalf("shard %d was not made: %+v", home, r.counters())
+	}
+	r.in(late)
+	if got := r.kept(7); slices.Max(got) != 1 || got[home] != 1 {
+		t.Errorf("shards were kept %v times", got)
+	}
+}
