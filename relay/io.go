@@ -163,8 +163,8 @@ type Deliver struct {
 	Parity bool // a data shard was missing
 }
 
-// Keep: a genuine shard is held that was not before; it may go to disk. Only with
-// Config.Keep.
+// Keep: a genuine shard that came, was published or was made to be passed on is held
+// from now on; it may go to disk. Only with Config.Keep.
 type Keep struct{ Shard *stripe.Shard }
 
 // Left: the goodbye is over.
