@@ -38,7 +38,14 @@ type rig struct {
 
 const rigBlock = 100 * time.Millisecond
 
+// newRig is one that takes no part in pull, so that anybody's shards are looked at.
 func newRig(t *testing.T, cfg Config) *rig {
+	t.Helper()
+	cfg.PushOnly = true
+	return newPullRig(t, cfg)
+}
+
+func newPullRig(t *testing.T, cfg Config) *rig {
 	t.Helper()
 	r := &rig{T: t, now: time.Unix(1_700_000_000, 0), key: testKey("stream")}
 	r.id = stripe.IDOf(r.key)
@@ -48,7 +55,6 @@ func newRig(t *testing.T, cfg Config) *rig {
 	}
 	r.coder, _ = fec.New(r.info.Layout)
 	cfg.Key, cfg.Streams, cfg.Back = testKey("me"), []stripe.ID{r.id}, 1500*time.Millisecond
-	cfg.PushOnly = true // the tests of pull say otherwise
 	cfg.Addrs = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:7070")}
 	r.core = New(r.now, cfg, rand.New(rand.NewPCG(1, 1)))
 	r.in(Up{Peer: testNode("source")})
