@@ -7,6 +7,7 @@ import (
 	"github.com/stripecast/stripecast/playout/view"
 	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/relay/host"
+	"github.com/stripecast/stripecast/relay/pull"
 	"github.com/stripecast/stripecast/relay/store"
 )
 
@@ -57,6 +58,9 @@ type streamStatus struct {
 	Delay    float64        `json:"delay"` // seconds from source to player; 0 unless it plays
 	Window   int            `json:"window_bytes"`
 	Counters relay.Counters `json:"counters"`
+
+	Neighbours int           `json:"neighbours"` // with whom shards are pulled
+	Pull       pull.Counters `json:"pull"`
 }
 
 type stripeStatus struct {
@@ -137,7 +141,7 @@ func describeStream(s relay.StreamStatus) streamStatus {
 		Layout: s.Info.Layout.String(), Epoch: s.Info.Epoch, Rate: s.Info.Rate,
 		Block: s.Info.BlockTime.Seconds(), Ended: s.Ended, Spare: s.Spare, Live: s.Live,
 		Children: s.Children, Slots: s.Slots, Window: s.Window, Counters: s.Counters,
-		Stripes: []stripeStatus{},
+		Stripes: []stripeStatus{}, Neighbours: s.Neighbours, Pull: s.Pull,
 	}
 	for _, b := range s.Stripes {
 		parent := ""
