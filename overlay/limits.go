@@ -93,8 +93,10 @@ const (
 	// else, maxHopes times in a round.
 	hopeWait = 150 * time.Millisecond
 	maxHopes = 4
-	// urgentAsks is how many connected ones are then asked at the same time.
+	// urgentAsks is how many connected ones are then asked at the same time, and
+	// one more for every fullAsks that had no slot free: the stripe is scarce.
 	urgentAsks = 2
+	fullAsks   = 3
 	// urgentDials is how many are then dialled at the same time.
 	urgentDials = 2
 	// urgentDialWait is how long those are waited for before another is dialled, or the

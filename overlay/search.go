@@ -220,7 +220,7 @@ func (f *Forest) ask(now time.Time, b *branch, id membership.NodeID) {
 		}
 		s.wait = s.next
 		f.connected(now, b, id)
-		if s.urgent() && s.expected(now) < urgentAsks {
+		if s.urgent() && s.expected(now) < urgentAsks+s.full/fullAsks {
 			s.next = now
 		}
 		return

@@ -12,11 +12,11 @@ import (
 func parentRows() []row {
 	return []row{
 		{id: "F0", what: "nothing, for half a minute", target: "BL 0, ST 0", run: runNothing},
-		{id: "F1", known: "p99 of", what: "kill -9 of an interior relay, five times", target: "BL 0, ST 0, TTR ≤ 1 s p99", run: runKills},
-		{id: "F2", what: "clean leave of an interior relay, five times", target: "BL 0, ST 0, TTR ≤ 0.5 s", run: runLeaves},
+		{id: "F1", ttr: time.Second, what: "kill -9 of an interior relay, five times", target: "BL 0, ST 0, TTR ≤ 1 s p99", run: runKills},
+		{id: "F2", ttr: time.Second / 2, what: "clean leave of an interior relay, five times", target: "BL 0, ST 0, TTR ≤ 0.5 s", run: runLeaves},
 		{id: "F3", what: "SIGSTOP of a relay for 1, 5, 60 s", target: "BL 0, ST 0, siblings +≤ 20 ms, nothing stale after", run: runStops, seeds: 3},
 		{id: "F4", what: "grey relay, CPU 5 % and 0.05 %", target: "BL 0, replaced ≤ 10 s", run: runGrey},
-		{id: "F5", known: "changed the parents", what: "one-way partition parent→child", target: "BL 0, TTR ≤ 1.5 s, no flapping", run: runOneWay},
+		{id: "F5", ttr: 1500 * time.Millisecond, known: "changed the parents", what: "one-way partition parent→child", target: "BL 0, TTR ≤ 1.5 s, no flapping", run: runOneWay},
 		{id: "F6", known: "from 3 s after healing|the far side is live after", what: "40/60 partition for 30 s", target: "source's side BL 0, the other live ≤ 3 s after", run: runPartition},
 		{id: "F7", what: "10 % loss one way, then the reverse", target: "BL 0", run: runLossOneWay},
 		{id: "F11", known: "later", what: "slow child, 1 of 5 Mbit/s", target: "keeps what it can; siblings BL 0, +≤ 10 ms; queue +≤ 2 MB", run: runSlowChild},
@@ -84,10 +84,8 @@ func replaced(seed uint64, end func(w *World, n *Node)) (*World, figures) {
 	return w, f
 }
 
-// within wants the p99 of the repairs in time.
-func (f *figures) within(limit time.Duration) {
-	p99 := Quantile(f.ttr, 0.99)
-	f.want(p99 <= limit, "p99 of %d repairs is %v", len(f.ttr), ms(p99))
+// repaired wants a parent for every stripe in the end.
+func (f *figures) repaired() {
 	f.want(f.never == 0, "%d stripes got no other parent", f.never)
 }
 
@@ -103,13 +101,13 @@ func runNothing(_ *testing.T, seed uint64) figures {
 
 func runKills(_ *testing.T, seed uint64) figures {
 	_, f := replaced(seed, func(w *World, n *Node) { w.Crash(n) })
-	f.within(time.Second)
+	f.repaired()
 	return f
 }
 
 func runLeaves(_ *testing.T, seed uint64) figures {
 	_, f := replaced(seed, func(w *World, n *Node) { w.Leave(n) })
-	f.within(time.Second / 2)
+	f.repaired()
 	return f
 }
 
@@ -301,7 +299,7 @@ func runOneWay(_ *testing.T, seed uint64) figures {
 	f := missed(w, settled)
 	f.other = fmt.Sprintf("%d walls, %d stripes; in the 10 s from 2 s on they changed parents ≤ %d times, all stripes of a child ≤ %d", walls, stripes, most, most20)
 	f.unseen(w)
-	f.within(1500 * time.Millisecond)
+	f.repaired()
 	f.want(walls > 0, "nobody was walled off: no test")
 	f.want(most <= 1, "a child changed the parents of what was repaired %d times more", most)
 	f.want(back == 0, "%d stripes are fed by the parent that cannot reach its child", back)
