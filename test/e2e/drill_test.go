@@ -145,7 +145,7 @@ func TestDrillCannot(t *testing.T) {
 	other := strings.Replace(alone, id, strings.TrimSpace(show.out.String()), 1)
 	mistakes := []mistake{
 		{name: "drill: no relay", args: []string{alone}, says: "no parent but the source", hint: "stripecast relay LINK"},
-		{name: "drill: unreachable", args: []string{"stripecast://" + id + "@" + freeUDP(t) + "/x"}, says: "no host of the pool answers", hint: "UDP port"},
+		{name: "drill: unreachable", args: []string{"stripecast://" + id + "@" + silentUDP(t) + "/x"}, says: "no host of the pool answers", hint: "UDP port"},
 		{name: "drill: no such stream", args: []string{other}, says: "nobody in the pool carries", hint: "source runs"},
 	}
 	var drills []*proc // at the same time, for each is patient

@@ -62,7 +62,7 @@ func newPlaces(t *testing.T) places {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { udp.Close(); tcp.Close() })
-	p.udp, p.tcp, p.dead = udp.LocalAddr().String(), tcp.Addr().String(), freeUDP(t)
+	p.udp, p.tcp, p.dead = udp.LocalAddr().String(), tcp.Addr().String(), silentUDP(t)
 
 	pool := startRelay(t, "pool without a stream", "--new-pool")
 	at := pool.says(t, `--join (127\.0\.0\.1:\d+)`, patience)[1]

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -146,15 +147,33 @@ func (r *reader) mustEnd(t testing.TB, within time.Duration) {
 	}
 }
 
-// freeUDP is a port of loopback that is free now.
-func freeUDP(t testing.TB) string {
+// silentUDP is a port of loopback from which no answer comes. It is held until the
+// test ends: of those that are merely free another test may get one meanwhile.
+func silentUDP(t testing.TB) string {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { c.Close() })
 	return c.LocalAddr().String()
+}
+
+// ownUDP is a port of loopback that is free, and stays so until who is told of it
+// takes it: it is below those that a system gives to who asks for any, as all other
+// tests do.
+func ownUDP(t testing.TB) string {
+	t.Helper()
+	const first, count = 20_000, 10_000
+	for range 100 {
+		c, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count)))
+		if err == nil {
+			defer c.Close()
+			return c.LocalAddr().String()
+		}
+	}
+	t.Fatalf("of the ports from %d on none of a hundred is free", first)
+	return ""
 }
 
 // busiest is the relay with the most children, once there is one with any.

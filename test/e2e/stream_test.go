@@ -164,7 +164,7 @@ func TestSignals(t *testing.T) {
 func TestSourceRestart(t *testing.T) {
 	t.Parallel()
 	before, after := record(t, 0, 40*time.Second), record(t, time.Minute, 12*time.Second)
-	listen := freeUDP(t)
+	listen := ownUDP(t)
 	key := filepath.Join(t.TempDir(), "source.key")
 	run := func(input []byte, over time.Duration) (*node, string) {
 		return startSource(t, options{stdin: pace(input, over)}, "--key", key, "--listen", listen, "--upload", "30M")
@@ -333,7 +333,7 @@ func TestPools(t *testing.T) {
 	first := startRelay(t, "first relay", "--new-pool")
 	first.ready(t)
 	at := first.says(t, `--join (127\.0\.0\.1:\d+)`, patience)[1]
-	second := startRelay(t, "second relay", "--join", freeUDP(t)+","+at) // the first of them is down
+	second := startRelay(t, "second relay", "--join", silentUDP(t)+","+at) // the first of them is down
 	second.ready(t)
 
 	const length = 12 * time.Second
