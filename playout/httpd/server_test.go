@@ -139,7 +139,8 @@ func TestManyClients(t *testing.T) {
 func TestSlowClient(t *testing.T) {
 	b := NewBroadcaster()
 	b.Begin(Format{Media: stripe.MediaTS})
-	s := serve(t, func(c *Config) { c.Stream, c.WriteTimeout = b, 200*time.Millisecond })
+	// Longer than a busy machine may keep the other from reading.
+	s := serve(t, func(c *Config) { c.Stream, c.WriteTimeout = b, 3*time.Second })
 	data := bytes.Repeat([]byte("x"), stripe.MaxBlock)
 	b.Push(play(0, data))
 	slow, err := net.Dial("tcp", s.listener.Addr().String())

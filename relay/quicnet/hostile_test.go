@@ -290,7 +290,9 @@ func TestSlowStreams(t *testing.T) {
 	})
 	took := time.Since(began)
 	t.Logf("reset after %v; at most %d KiB held", took, most>>10)
-	if took > shardTimeout+time.Second || most > peerAssembly+(1<<20) || p.held.Load() != 0 {
+	// By shardTimeout and nothing else: the next to end them would be idleTimeout. How
+	// soon after it depends on who else wants the CPU.
+	if took > 2*shardTimeout || most > peerAssembly+(1<<20) || p.held.Load() != 0 {
 		t.Errorf("took %v, %d bytes held at most, %d now", took, most, p.held.Load())
 	}
 	if s := victim.Stats(); s.Peers != 1 || s.ShardsIn != 0 {
