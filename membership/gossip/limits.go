@@ -77,6 +77,8 @@ const (
 	// LearnTime is how long after a start or a join we believe others about the
 	// incarnation that we had before a restart.
 	LearnTime = 60 * time.Second
+	// meetAfter, and up to twice, is how long after a join we exchange with one more.
+	meetAfter = 2 * time.Second
 	// ForgetAfter is how long a node is kept that memberlist does not hold.
 	ForgetAfter = 60 * time.Second
 	// PeerIdle is after how much silence a peer's rates may be forgotten.

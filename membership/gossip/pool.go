@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -149,9 +150,36 @@ func (p *Pool) Join(ctx context.Context, addrs []string) (int, error) {
 		}
 	}
 	if joined > 0 {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !p.closed {
+			p.wg.Go(p.meet)
+		}
 		return joined, nil
 	}
 	return 0, errors.Join(errs...)
+}
+
+// meet exchanges with one more member soon after a Join. Those who come at the same
+// moment hear of each other by gossip alone, and where records are alike in length
+// memberlist joins the same ones in a packet every time: two halves of a pool then
+// know nothing of each other until the next exchange, up to 30 s later.
+func (p *Pool) meet() {
+	select {
+	case <-time.After(meetAfter + rand.N(meetAfter)):
+	case <-p.transport.done.Done():
+		return
+	}
+	var names []string
+	for _, m := range p.list.Members() {
+		if m.Name != p.self.String() {
+			names = append(names, m.Name)
+		}
+	}
+	if len(names) > 0 {
+		// If it fails the next exchange of memberlist's own does it.
+		_, _ = p.list.Join([]string{names[rand.IntN(len(names))] + "/" + net.JoinHostPort(placeholderHost, "1")})
+	}
 }
 
 // join opens the stream itself, for memberlist cannot dial whom it cannot name.
@@ -271,12 +299,13 @@ func (p *Pool) Leave(timeout time.Duration) {
 
 // Close stops at once. Others find out.
 func (p *Pool) Close() {
+	p.mu.Lock()
+	again := p.closed
+	p.closed = true
+	p.mu.Unlock()
 	_ = p.list.Shutdown() // it fails only where our transport does, which does not
 	p.wg.Wait()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.closed {
-		p.closed = true
+	if !again {
 		close(p.events)
 	}
 }

@@ -179,6 +179,31 @@ func inPool(t *testing.T, size int, story func(t *testing.T, net *gossiptest.Net
 	})
 }
 
+// Nodes that join in one instant know each other soon, whatever gossip leaves out.
+func TestManyJoinAtOnce(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			net := &gossiptest.Network{Latency: 20 * time.Millisecond}
+			var nodes []*node
+			for i := range 8 {
+				n := newNode(t, i+1)
+				n.start(net)
+				nodes = append(nodes, n)
+			}
+			for _, n := range nodes[1:] {
+				go n.join(nodes[0])
+			}
+			within(t, 3*meetAfter, "everybody knows everybody", func() bool {
+				return all(nodes, func(n *node) bool {
+					n.mu.Lock()
+					defer n.mu.Unlock()
+					return len(n.heard) == len(nodes)-1
+				})
+			})
+		})
+	}
+}
+
 func others(nodes []*node, not *node) (out []*node) {
 	for _, n := range nodes {
 		if n != not {
