@@ -3,9 +3,12 @@ package sim
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stripecast/stripecast/membership"
 )
 
 // parentRows are the rows about single parents, links and children that fail.
@@ -16,10 +19,10 @@ func parentRows() []row {
 		{id: "F2", ttr: time.Second / 2, what: "clean leave of an interior relay, five times", target: "BL 0, ST 0, TTR ≤ 0.5 s", run: runLeaves},
 		{id: "F3", what: "SIGSTOP of a relay for 1, 5, 60 s", target: "BL 0, ST 0, siblings +≤ 20 ms, nothing stale after", run: runStops, seeds: 3},
 		{id: "F4", what: "grey relay, CPU 5 % and 0.05 %", target: "BL 0, replaced ≤ 10 s", run: runGrey},
-		{id: "F5", ttr: 1500 * time.Millisecond, known: "changed the parents", what: "one-way partition parent→child", target: "BL 0, TTR ≤ 1.5 s, no flapping", run: runOneWay},
+		{id: "F5", ttr: 1500 * time.Millisecond, known: "went back", what: "one-way partition parent→child", target: "BL 0, TTR ≤ 1.5 s, no flapping", run: runOneWay},
 		{id: "F6", known: "from 3 s after healing|the far side is live after", what: "40/60 partition for 30 s", target: "source's side BL 0, the other live ≤ 3 s after", run: runPartition},
 		{id: "F7", what: "10 % loss one way, then the reverse", target: "BL 0", run: runLossOneWay},
-		{id: "F11", known: "later", what: "slow child, 1 of 5 Mbit/s", target: "keeps what it can; siblings BL 0, +≤ 10 ms; queue +≤ 2 MB", run: runSlowChild},
+		{id: "F11", what: "slow child, 1 of 5 Mbit/s", target: "keeps what it can; siblings BL 0, +≤ 10 ms; queue +≤ 2 MB", run: runSlowChild},
 	}
 }
 
@@ -134,6 +137,21 @@ func (w *World) slower(before, during map[*Node]time.Duration, victims ...*Node)
 	return worst
 }
 
+// drift is what slower is for the same pool, in turn over each of these spans and a
+// rest after it, when nothing happens to it: a forest never stands still, and in half
+// a minute some viewer's blocks come up to 15 ms later.
+func drift(seed uint64, rest time.Duration, spans ...time.Duration) (worst []time.Duration) {
+	w := everyday(seed)
+	for _, d := range spans {
+		at := w.Now()
+		before := w.pace(at-5*time.Second, at)
+		w.Run(d)
+		worst = append(worst, w.slower(before, w.pace(at, w.Now())))
+		w.Run(rest)
+	}
+	return worst
+}
+
 // stale lets a pool run for d, and counts the shards that a relay brings viewers
 // meanwhile when the turn of their blocks to play is over.
 func (w *World) stale(from *Node, d time.Duration) (count int) {
@@ -169,24 +187,27 @@ func (w *World) stale(from *Node, d time.Duration) (count int) {
 func runStops(_ *testing.T, seed uint64) figures {
 	w := everyday(seed)
 	var late, sent []int
-	delayed := time.Duration(0)
-	for _, d := range []time.Duration{time.Second, 5 * time.Second, time.Minute} {
+	var delayed, more time.Duration
+	stops := []time.Duration{time.Second, 5 * time.Second, time.Minute}
+	calm := drift(seed, 5*time.Second, stops...)
+	for i, d := range stops {
 		n, at := w.interior(), w.Now()
 		before := w.pace(at-5*time.Second, at)
 		w.Pause(n, d)
 		w.Run(d - time.Millisecond)
 		// All viewers are siblings, in one stripe or another, of somebody whom the
 		// stopped relay feeds; for a minute their other stripes move as well.
-		delayed = max(delayed, w.slower(before, w.pace(at, w.Now())))
+		slower := w.slower(before, w.pace(at, w.Now()))
+		delayed, more = max(delayed, slower), max(more, slower-calm[i])
 		forwards := n.Figures.Forwards
 		late = append(late, w.stale(n, 300*time.Millisecond))
 		sent = append(sent, n.Figures.Forwards-forwards)
 		w.Run(5 * time.Second)
 	}
 	f := missed(w, settled)
-	f.other = fmt.Sprintf("viewers' blocks +≤ %v; sent in 0.3 s after CONT %v, too late to play %v", ms(delayed), sent, late)
+	f.other = fmt.Sprintf("viewers' blocks +≤ %v, %v more than without; sent in 0.3 s after CONT %v, too late to play %v", ms(delayed), ms(more), sent, late)
 	f.unseen(w)
-	f.want(delayed <= 20*time.Millisecond, "a viewer's blocks came %v later", ms(delayed))
+	f.want(more <= 20*time.Millisecond, "a viewer's blocks came %v later than without stops", ms(more))
 	for i, count := range late {
 		f.want(count == 0, "after stop %d, %d shards came from it when their blocks had been played", i, count)
 	}
@@ -247,28 +268,39 @@ func runGrey(_ *testing.T, seed uint64) figures {
 	return f
 }
 
-// flaps counts the changes of a node's parents while a pool runs: in some stripes,
-// one bit each, and in all.
-func (w *World) flaps(n *Node, of uint64, d time.Duration) (changes, all int) {
-	last := n.Status().Streams[0].Stripes
-	for end := w.Now() + d; w.Now() < end; {
-		w.Run(50 * time.Millisecond)
-		now := n.Status().Streams[0].Stripes
-		for i := range now {
-			if now[i].Wanted && now[i].Parent != last[i].Parent {
-				all++
-				changes += int(of >> i & 1)
-			}
-		}
-		last = now
+// flaps watches the parents that a node has in some stripes while a pool runs: how
+// often one stripe changed its parent at the most, all stripes of the node together,
+// and how often one went back to a parent that it had left meanwhile.
+func (w *World) flaps(n *Node, of uint64, d time.Duration) (most, all, back int) {
+	first := n.Status().Streams[0].Stripes
+	had := make([][]membership.NodeID, len(first))
+	for i, b := range first {
+		had[i] = []membership.NodeID{b.Parent}
 	}
-	return changes, all
+	changes := make([]int, len(first))
+	for end := w.Now() + d; w.Now() < end; {
+		w.Run(10 * time.Millisecond)
+		for i, b := range n.Status().Streams[0].Stripes {
+			if !b.Wanted || b.Parent.IsZero() || b.Parent == had[i][len(had[i])-1] {
+				continue
+			}
+			all++
+			if of>>i&1 == 1 {
+				changes[i]++
+				if slices.Contains(had[i], b.Parent) {
+					back++
+				}
+			}
+			had[i] = append(had[i], b.Parent)
+		}
+	}
+	return slices.Max(changes), all, back
 }
 
 // runOneWay lets nothing pass from a relay to one of its children, four times.
 func runOneWay(_ *testing.T, seed uint64) figures {
 	w := everyday(seed)
-	most, most20, walls, stripes, back := 0, 0, 0, 0, 0
+	most, most20, walls, stripes, returns, back := 0, 0, 0, 0, 0, 0
 	for i := range 4 {
 		child := w.pick([]string{"viewer", "relay"}[i%2])
 		var parent *Node
@@ -286,8 +318,8 @@ func runOneWay(_ *testing.T, seed uint64) figures {
 		stripes += bits.OnesCount64(fed)
 		w.Wall(parent, child)
 		w.Run(2 * time.Second)
-		changes, all := w.flaps(child, fed, 10*time.Second)
-		most, most20 = max(most, changes), max(most20, all)
+		changes, all, returned := w.flaps(child, fed, 10*time.Second)
+		most, most20, returns = max(most, changes), max(most20, all), returns+returned
 		for _, b := range child.Status().Streams[0].Stripes {
 			if b.Wanted && b.Parent == parent.id {
 				back++
@@ -297,11 +329,12 @@ func runOneWay(_ *testing.T, seed uint64) figures {
 		w.Run(3 * time.Second)
 	}
 	f := missed(w, settled)
-	f.other = fmt.Sprintf("%d walls, %d stripes; in the 10 s from 2 s on they changed parents ≤ %d times, all stripes of a child ≤ %d", walls, stripes, most, most20)
+	f.other = fmt.Sprintf("%d walls, %d stripes; in the 10 s from 2 s on one changed its parent ≤ %d times, all stripes of a child ≤ %d, back to a former one %d", walls, stripes, most, most20, returns)
 	f.unseen(w)
 	f.repaired()
 	f.want(walls > 0, "nobody was walled off: no test")
-	f.want(most <= 1, "a child changed the parents of what was repaired %d times more", most)
+	f.want(returns == 0, "%d stripes went back to a parent that they had left", returns)
+	f.want(most <= 2, "a stripe that was repaired changed its parent %d times more", most)
 	f.want(back == 0, "%d stripes are fed by the parent that cannot reach its child", back)
 	return f
 }
@@ -399,6 +432,7 @@ func runSlowChild(_ *testing.T, seed uint64) figures {
 	w.Run(20 * time.Second)
 	got = child.Status().Streams[0].Counters.Shards - got
 	delayed := w.slower(before, w.pace(at, w.Now()), child)
+	later := delayed - drift(seed, 0, w.Now()-at)[0]
 	more := 0
 	for i, n := range w.nodes {
 		if i < len(queued) {
@@ -416,11 +450,11 @@ func runSlowChild(_ *testing.T, seed uint64) figures {
 	// Of the line, what carries shards of n for k of the stream, with everything around them.
 	could := line / (w.Rate * float64(w.Layout.N()) / float64(w.Layout.K) * wireShare)
 	f := missed(w, at, child)
-	f.other = fmt.Sprintf("got %.0f %% of the shards, the line could carry %.0f %%; %d parents, %d live; others' blocks +≤ %v; a queue +≤ %d kB",
-		100*share, 100*could, parents, st.Live, ms(delayed), more>>10)
+	f.other = fmt.Sprintf("got %.0f %% of the shards, the line could carry %.0f %%; %d parents, %d live; others' blocks +≤ %v, %v more than without; a queue +≤ %d kB",
+		100*share, 100*could, parents, st.Live, ms(delayed), ms(later), more>>10)
 	f.unseen(w)
 	f.want(share >= 0.5*could, "it gets %.0f %% of the shards, the line could carry %.0f %%", 100*share, 100*could)
-	f.want(delayed <= 10*time.Millisecond, "others' blocks come %v later", ms(delayed))
+	f.want(later <= 10*time.Millisecond, "others' blocks come %v later than without it", ms(later))
 	f.want(more <= 2<<20, "a queue grew by %d bytes", more)
 	return f
 }
