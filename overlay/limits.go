@@ -23,7 +23,7 @@ const (
 	// be asked for at a time, were each of another block.
 	MaxPieces = 32
 	// MaxAfter is how long a shard may be asked to be held back.
-	MaxAfter = 250 * time.Millisecond
+	MaxAfter = 500 * time.Millisecond
 	// MaxRedirects is how many refusals' alternatives are followed in one search.
 	MaxRedirects = 4
 	// MaxTried is how many candidates one round of a search asks.

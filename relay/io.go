@@ -118,6 +118,7 @@ type Forward struct {
 	Peer    membership.NodeID
 	Shard   *stripe.Shard
 	Expires time.Time
+	Pulled  bool // the peer is a neighbour that asked for it
 }
 
 // Dial: connect to a node at one of its addresses.

@@ -77,7 +77,7 @@ func (c *Core) drainPull(now time.Time, s *stream) {
 			c.out = append(c.out, Say{Peer: o.To, Msg: o.Msg})
 		case pull.Serve:
 			if b := s.window.at(o.Number); b != nil && b.have>>o.Stripe&1 == 1 {
-				c.out = append(c.out, Forward{Peer: o.To, Shard: b.shards[o.Stripe], Expires: o.Expires})
+				c.out = append(c.out, Forward{Peer: o.To, Shard: b.shards[o.Stripe], Expires: o.Expires, Pulled: true})
 			}
 		case pull.Dial:
 			c.dial(now, o.Peer)

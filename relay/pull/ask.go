@@ -17,6 +17,7 @@ type ask struct {
 	spare  bool // one more than needed
 	old    bool // for history
 	at     time.Time
+	from   time.Time // when it may be sent at the earliest
 	until  time.Time
 }
 
@@ -51,11 +52,13 @@ func (at *peer) owes(number uint64, stripe int) int {
 
 // owe remembers that an answer may still come.
 func (at *peer) owe(now time.Time, a *ask) {
-	at.owed = slices.DeleteFunc(at.owed, func(d debt) bool { return !now.Before(d.until) })
+	at.owed = slices.DeleteFunc(at.owed, func(d debt) bool {
+		return !now.Before(d.until) || d.number == a.number && d.stripe == a.stripe
+	})
 	if len(at.owed) >= maxOwed {
 		at.owed = slices.Delete(at.owed, 0, 1)
 	}
-	at.owed = append(at.owed, debt{a.number, a.stripe, now.Add(owedTime)})
+	at.owed = append(at.owed, debt{number: a.number, stripe: a.stripe, at: a.from, until: now.Add(owedTime)})
 }
 
 // remove ends the wait for the i-th ask.
@@ -107,6 +110,10 @@ func (p *Puller) expire(now time.Time) {
 		if now.Before(a.until) {
 			continue
 		}
+		if p.mute(now) && now.Before(a.at.Add(muteMost)) {
+			a.until = now.Add(againEvery)
+			continue
+		}
 		p.counts.Retried++
 		a.of.fail(now, a.at)
 		p.cancel(now, i)
@@ -118,6 +125,22 @@ func (p *Puller) expire(now time.Time) {
 			i--
 		}
 	}
+}
+
+// hear notes that something came, from whomever. If nothing had for a while it was our
+// own path, and what was asked for meanwhile has its time from now on.
+func (p *Puller) hear(now time.Time) {
+	if p.mute(now) {
+		for _, a := range p.asks {
+			a.until = later(a.until, now.Add(a.of.patience()))
+		}
+	}
+	p.heardAt = now
+}
+
+// mute reports whether nothing comes, from anyone: asking others would not help.
+func (p *Puller) mute(now time.Time) bool {
+	return now.Sub(p.heardAt) >= max(3*p.cfg.Info.BlockTime/2, muteMin)
 }
 
 // fail counts an answer that did not come to what was asked at a time. What was asked
@@ -152,22 +175,30 @@ func (p *Puller) takeBack(now time.Time, number, held uint64) {
 	}
 }
 
-// answered takes a shard from the list of those asked for; false if it is not there.
-func (p *Puller) answered(now time.Time, at *peer, number uint64, stripe int) bool {
+// answered takes a shard from the list of those asked for, and reports whether it was
+// there, and comes for the first time.
+func (p *Puller) answered(now time.Time, at *peer, number uint64, stripe int) (pulled, first bool) {
 	if i := p.find(at, number, stripe); i >= 0 {
-		nb := p.remove(i).of
-		nb.good++
-		nb.fails, nb.busy = 0, 0
+		a := p.remove(i)
+		a.of.owe(now, a)
+		a.of.owed[len(a.of.owed)-1].paid = true
+		a.of.answer(now.Sub(a.from))
+		a.of.good++
+		a.of.fails, a.of.busy = 0, 0
 		p.answeredAt = now
 		p.counts.Answered++
-		return true
+		return true, true
 	}
-	if i := at.owes(number, stripe); i >= 0 {
-		at.owed = slices.Delete(at.owed, i, i+1)
+	i := at.owes(number, stripe)
+	if i < 0 {
+		return false, false
+	}
+	if first = !at.owed[i].paid; first {
+		at.owed[i].paid = true
+		at.answer(now.Sub(at.owed[i].at))
 		p.counts.Late++
-		return true
 	}
-	return false
+	return true, first
 }
 
 // lacked moves on: what a neighbour has not is asked of another.
@@ -187,7 +218,7 @@ func (p *Puller) lacked(now time.Time, nb *neighbour, m *overlay.Lack) {
 					p.counts.Lacked++
 					nb.lack(lack{piece.Number, 1 << s, now.Add(long)})
 				}
-			} else if i := nb.owes(piece.Number, s); i >= 0 {
+			} else if i := nb.owes(piece.Number, s); i >= 0 && !nb.owed[i].paid {
 				nb.owed = slices.Delete(nb.owed, i, i+1)
 			}
 		}
@@ -327,7 +358,11 @@ func (p *Puller) ask(now time.Time, a *ask, deadline time.Time) {
 	if a.spare {
 		after = a.of.holdBack(deadline.Sub(now))
 	}
-	a.at, a.until = now, later(now, a.of.sayAt).Add(a.of.patience()+after)
+	a.at, a.from = now, later(now, a.of.sayAt).Add(after)
+	a.until = a.from.Add(a.of.patience())
+	if half := now.Add(deadline.Sub(now) / 2); !deadline.IsZero() && a.until.After(half) {
+		a.until = later(half, a.from.Add(retryMin))
+	}
 	a.of.asks++
 	a.of.tries++
 	p.asks = append(p.asks, a)
@@ -339,7 +374,7 @@ func (p *Puller) ask(now time.Time, a *ask, deadline time.Time) {
 // the others can come and a Cancel be heard: a quarter of the time left, or not at
 // all if that is no more than an answer takes.
 func (nb *neighbour) holdBack(left time.Duration) time.Duration {
-	after := min(left/4, overlay.MaxAfter)
+	after := min(left/3, overlay.MaxAfter)
 	if after < nb.patience()/2 {
 		return 0
 	}
@@ -383,7 +418,7 @@ func (p *Puller) best(now time.Time, number uint64, s int, old bool) *neighbour 
 			continue
 		}
 		cost := (nb.rtt() + retryMargin).Seconds() * float64(1+nb.asks) * float64(1+2*nb.fails) * (1 + p.rnd.Float64()/4)
-		if i := nb.owes(number, s); i >= 0 {
+		if i := nb.owes(number, s); i >= 0 && !nb.owed[i].paid {
 			if since := nb.owed[i].until.Add(-owedTime); now.Sub(since) < retryMin {
 				continue
 			}

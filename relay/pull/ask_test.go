@@ -65,10 +65,10 @@ func TestPatience(t *testing.T) {
 // How long blocks take is learnt, and bounds how long one is waited for.
 func TestPatienceIsLearnt(t *testing.T) {
 	for _, c := range []struct{ late, least, most time.Duration }{
-		{5 * time.Millisecond, patienceMin, 2 * patienceMin},
-		{100 * time.Millisecond, 100 * time.Millisecond, 180 * time.Millisecond},
-		{900 * time.Millisecond, 900 * time.Millisecond, time.Second},
-		{1900 * time.Millisecond, time.Second, time.Second},
+		{5 * time.Millisecond, 500 * time.Millisecond, 500 * time.Millisecond}, // a quarter of the delay
+		{600 * time.Millisecond, 600 * time.Millisecond, 700 * time.Millisecond},
+		{900 * time.Millisecond, 750 * time.Millisecond, 750 * time.Millisecond},
+		{1900 * time.Millisecond, 750 * time.Millisecond, 750 * time.Millisecond},
 	} {
 		r := newRig(t, nil)
 		for number := range uint64(60) {
@@ -105,7 +105,9 @@ func TestLateIsLearntThoughPulled(t *testing.T) {
 func TestRetry(t *testing.T) {
 	r := short(t)
 	first := append(wantsOf(r, 1), wantsOf(r, 2)...)
-	r.pass(retryMin - time.Millisecond)
+	r.pass(retryMin / 2)
+	r.hear(1, &overlay.Cancel{}) // something comes: it is not our own path
+	r.pass(retryMin/2 - time.Millisecond)
 	if more := append(wantsOf(r, 1), wantsOf(r, 2)...); len(more) > 0 {
 		t.Errorf("after %v, %v are asked for too early", first, more)
 	}
@@ -116,6 +118,48 @@ func TestRetry(t *testing.T) {
 	}
 	if c := r.p.Counters(); c.Retried != 2 || c.Asked != 5 {
 		t.Errorf("%+v", c)
+	}
+}
+
+// If nothing comes from anyone it is our own path: nobody else is asked before something
+// does, and what was asked for has its time from then on.
+func TestMute(t *testing.T) {
+	r := short(t)
+	asked := append(wantsOf(r, 1), wantsOf(r, 2)...)
+	r.pass(2 * retryMin)
+	r.hear(1, &overlay.Cancel{})
+	r.pass(retryMin / 2)
+	r.hear(1, &overlay.Cancel{})
+	r.pass(retryMin/2 - time.Millisecond)
+	if more := append(wantsOf(r, 1), wantsOf(r, 2)...); len(more) > 0 || r.p.Counters().Retried > 0 {
+		t.Errorf("after %v, %v are asked for", asked, more)
+	}
+	r.pass(time.Millisecond)
+	if c := r.p.Counters(); c.Retried == 0 {
+		t.Errorf("%+v", c)
+	}
+	r = short(t)
+	r.pass(muteMost + againEvery)
+	if c := r.p.Counters(); c.Retried == 0 {
+		t.Errorf("in %v: %+v", muteMost, c)
+	}
+}
+
+// Answers that take longer are waited for longer, up to a bound.
+func TestRetryFollowsAnswers(t *testing.T) {
+	r := newRig(t, nil)
+	r.join(1, 63, 5)
+	nb := r.p.near[0]
+	r.p.Measured(node(1), 10*time.Millisecond, time.Millisecond)
+	for range 40 {
+		nb.answer(200 * time.Millisecond)
+	}
+	if got := nb.patience(); got < 200*time.Millisecond || got > 220*time.Millisecond {
+		t.Errorf("answers take 200 ms: waited for %v", got)
+	}
+	nb.answer(2 * time.Second)
+	if got := nb.patience(); got != retryMost {
+		t.Errorf("one took 2 s: waited for %v", got)
 	}
 }
 
@@ -184,8 +228,10 @@ func TestCancel(t *testing.T) {
 	if !r.p.Expects(node(from), 0, last.stripe) || r.p.Expects(node(3-from), 0, last.stripe) || r.p.Expects(node(from), 1, last.stripe) {
 		t.Error("exactly what was cancelled may still come")
 	}
-	if !r.got(from, 0, last.stripe) || r.p.Expects(node(from), 0, last.stripe) {
-		t.Error("it may come once")
+	for range 2 {
+		if !r.got(from, 0, last.stripe) || !r.p.Expects(node(from), 0, last.stripe) {
+			t.Error("it may come, and come again")
+		}
 	}
 	want := Counters{Asked: 3, Answered: 2, Late: 1, Wasted: 1, Cancelled: 1}
 	got := r.p.Counters()

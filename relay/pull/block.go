@@ -97,15 +97,19 @@ func (p *Puller) Unasked(now time.Time, from membership.NodeID) {
 // block's source time in ms.
 func (p *Puller) Got(now time.Time, from membership.NodeID, number uint64, stripe int, source int64) (pulled bool) {
 	p.dirty = true
+	p.hear(now)
 	bit := uint64(1) << stripe
 	old := p.history.at(number)
 	at := p.peer(from)
-	pulled = at != nil && p.answered(now, at, number, stripe)
+	first := false // it comes for the first time
+	if at != nil {
+		pulled, first = p.answered(now, at, number, stripe)
+	}
 	if !pulled {
 		p.seePushed(now, number, source)
 	}
 	b := p.at(number)
-	if pulled && !p.needs(b, bit) && !p.needs(old, bit) {
+	if first && !p.needs(b, bit) && !p.needs(old, bit) {
 		p.counts.Wasted++
 	}
 	if b != nil {

@@ -9,12 +9,16 @@ const (
 	// MaxNeighbours is how many it has at the most, and so how many it serves. Who
 	// would be another is told no, unless it is lonely.
 	MaxNeighbours = 8
-	// lonelyBelow is the number of neighbours below which one is lonely: one who has
+	// lonelyBelow is the number of neighbours below which one is lonely, as one is of whose
+	// stripes some are held by fewer than two: one who has
 	// eight parts with one of them in its favour, every displaceEvery at the most,
 	// and with none that has come less than settleTime ago.
 	lonelyBelow   = 3
 	displaceEvery = 2 * time.Second
 	settleTime    = 5 * time.Second
+	// maxTakers is how many neighbours of one who pulls may offer nothing, for want of
+	// upload. Who would be another is told no.
+	maxTakers = 4
 	// maxProposals is how many proposals to be neighbours wait for an answer at a time.
 	maxProposals = 3
 	// proposeWait is how long a connected one may think about it, and dialWait how
@@ -76,17 +80,26 @@ const (
 	// would not be otherwise.
 	spareShards = 1
 	// retryMin is the least time that an answer may take before somebody else is
-	// asked, and retryMargin what it may take beyond 2·SRTT + 4·RTTVAR.
+	// asked, and retryMargin what it may take beyond 2·SRTT + 4·RTTVAR. Where answers take
+	// longer it may be their mean + 4 deviations, retryMost at the most, and half of the
+	// time left.
 	retryMin    = 150 * time.Millisecond
+	retryMost   = 300 * time.Millisecond
 	retryMargin = 20 * time.Millisecond
+	// muteMin is the least time without anything from anyone, or one and a half blocks,
+	// after which it is our own path: then somebody else is asked only after muteMost.
+	muteMin  = 100 * time.Millisecond
+	muteMost = time.Second
 	// unknownRTT stands for the round trip to a neighbour that was not measured yet.
 	unknownRTT = 100 * time.Millisecond
 	// finishTime is what checking and rebuilding take at the end: what comes later
 	// than this before the deadline is of no use.
 	finishTime = 20 * time.Millisecond
-	// patienceMin and patienceFirst are the least time that a block is given, and the
-	// time until it is known how long they take. The most is half of Config.Delay.
+	// patienceMin, but a patienceShare-th of Config.Delay, is the least time that a block
+	// is given, and patienceFirst the time until it is known how long they take. The most
+	// is three eighths of Config.Delay.
 	patienceMin   = 30 * time.Millisecond
+	patienceShare = 4
 	patienceFirst = 250 * time.Millisecond
 	// lackTime is for how long one who lacks a shard of a block that it should be
 	// getting now is not asked for it again, and lackLong the same for other blocks.
@@ -103,8 +116,8 @@ const (
 	// does not count as one of IdealNeighbours.
 	maxFails  = 5
 	weakFails = 2
-	// owedTime is for how long a shard that is not waited for any more may still come
-	// without being unasked; maxOwed of them are remembered of a neighbour, then the
+	// owedTime is for how long a shard that is not waited for any more may still come,
+	// or come again, without being unasked; maxOwed of them are remembered of a neighbour, then the
 	// first is forgotten.
 	owedTime = 5 * time.Second
 	maxOwed  = 256

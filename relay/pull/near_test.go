@@ -272,3 +272,25 @@ func TestExtent(t *testing.T) {
 		}
 	}
 }
+
+// Who has no upload says so, is asked for nothing, and has room only with those who do.
+func TestNothingToOffer(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Meter = nil })
+	r.join(1, 63, 5)
+	if w := heardBy[*overlay.Window](r, 1); len(w) == 0 || w[len(w)-1].Stripes != 0 {
+		t.Errorf("it offers %v", w)
+	}
+	r.p.Up(r.now, node(2))
+	r.hear(2, &overlay.Window{Epoch: 9, Ask: true})
+	if r.p.neighbour(node(2)) != nil || len(heardBy[*overlay.Part](r, 2)) != 1 {
+		t.Error("two who offer nothing are neighbours")
+	}
+	r = newRig(t, nil)
+	for i := range maxTakers + 1 {
+		r.p.Up(r.now, node(1+i))
+		r.hear(1+i, &overlay.Window{Epoch: 9, Ask: true})
+	}
+	if got := len(r.p.Neighbours()); got != maxTakers {
+		t.Errorf("%d who offer nothing are neighbours, want %d", got, maxTakers)
+	}
+}

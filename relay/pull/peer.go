@@ -15,9 +15,10 @@ type peer struct {
 	id          membership.NodeID
 	rtt, rttVar time.Duration
 	unasked     int
-	proposed    time.Time // until when its answer to our proposal is waited for; zero if none
-	owed        []debt    // by it, if it is a neighbour, or was
-	answerAt    time.Time // no answer to its questions what we hold before
+	proposed    time.Time     // until when its answer to our proposal is waited for; zero if none
+	owed        []debt        // by it, if it is a neighbour, or was
+	took, dev   time.Duration // how long its answers take, and by how much that varies
+	answerAt    time.Time     // no answer to its questions what we hold before
 }
 
 // shun is somebody who is not asked to be a neighbour for a while.
@@ -69,11 +70,14 @@ type lack struct {
 	until           time.Time
 }
 
-// debt is a shard that may still come although it is not waited for.
+// debt is a shard that may still come although it is not waited for: it was given up,
+// or has come, and comes again.
 type debt struct {
 	number uint64
 	stripe int
+	at     time.Time // when it was asked for, or would be sent at the earliest
 	until  time.Time
+	paid   bool // it came
 }
 
 func (at *peer) roundTrip() time.Duration {
@@ -85,9 +89,23 @@ func (at *peer) roundTrip() time.Duration {
 
 func (nb *neighbour) rtt() time.Duration { return nb.roundTrip() }
 
-// patience is how long an answer may take.
+// patience is how long an answer may take: as its path says, and as answers did. What
+// it sends is behind other things in its queues, and those are longer where packets
+// are lost.
 func (nb *neighbour) patience() time.Duration {
-	return max(retryMin, 2*nb.rtt()+4*nb.rttVar+retryMargin)
+	path := max(retryMin, 2*nb.rtt()+4*nb.rttVar+retryMargin)
+	return max(path, min(nb.took+4*nb.dev, retryMost))
+}
+
+// answer takes how long an answer took.
+func (at *peer) answer(took time.Duration) {
+	if at.took == 0 {
+		at.took, at.dev = took, took/4
+		return
+	}
+	off := took - at.took
+	at.dev += (max(off, -off) - at.dev) / 4
+	at.took += off / 8
 }
 
 // newest is the newest block that it says it has.

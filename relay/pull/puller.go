@@ -118,6 +118,7 @@ type Puller struct {
 	clock   timeline
 	silent  uint64    // stripes on which nothing is to be expected
 	gotAt   time.Time // when a shard last came that was not held
+	heardAt time.Time // when anything last came
 
 	// What is asked.
 	asks       []*ask
@@ -207,6 +208,7 @@ func (p *Puller) Heard(now time.Time, from membership.NodeID, m overlay.Message)
 		return
 	}
 	p.dirty = true
+	p.hear(now)
 	nb := p.neighbour(from)
 	if nb != nil {
 		nb.heard = now

@@ -29,7 +29,7 @@ func (p *Puller) window(now time.Time, at *peer, nb *neighbour, m *overlay.Windo
 		return // it proposes again and again
 	}
 	at.answerAt = now.Add(answerEvery)
-	if p.closed || m.Epoch != p.cfg.Info.Epoch || !m.Ask && !pending || p.shunned(now, at.id, true) || !p.room(now, m.Lonely) {
+	if p.closed || m.Epoch != p.cfg.Info.Epoch || !m.Ask && !pending || p.shunned(now, at.id, true) || !p.room(now, m.Lonely) || m.Stripes == 0 && !p.takes(now) {
 		p.say(at.id, &overlay.Part{Tag: p.tag})
 		return
 	}
@@ -37,7 +37,7 @@ func (p *Puller) window(now time.Time, at *peer, nb *neighbour, m *overlay.Windo
 	if m.Ask {
 		p.tellAll(now, nb, false)
 	} else {
-		nb.stateAt = now.Add(p.interval(p.cfg.Stripes)) // it was just told
+		nb.stateAt = now.Add(p.interval(p.offered(now))) // it was just told
 	}
 }
 
@@ -51,6 +51,32 @@ func (p *Puller) parted(now time.Time, at *peer, nb *neighbour) {
 		p.seekAt = now
 	}
 	at.proposed = time.Time{}
+}
+
+// lonely reports whether there are few neighbours, or too few that hold each stripe:
+// what is missing of one may then be had of nobody.
+func (p *Puller) lonely() bool {
+	if len(p.near) < lonelyBelow {
+		return true
+	}
+	var once, twice uint64
+	for _, nb := range p.near {
+		twice |= once & nb.stripes
+		once |= nb.stripes
+	}
+	return twice&p.all != p.all
+}
+
+// takes reports whether there is room for one more who offers nothing: we must have
+// something to give, and room left for those who can give us something.
+func (p *Puller) takes(now time.Time) bool {
+	takers := 0
+	for _, nb := range p.near {
+		if nb.stripes == 0 {
+			takers++
+		}
+	}
+	return p.offered(now) != 0 && (!p.cfg.Pulls || takers < maxTakers)
 }
 
 // room reports whether there is room for one more neighbour, and makes some for one
@@ -155,12 +181,13 @@ func (p *Puller) seek(now time.Time) {
 			waiting++
 		}
 	}
-	able := 0
+	able, k := 0, p.cfg.Info.Layout.K // in stripes: who carries few counts for less
 	for _, nb := range p.near {
 		if nb.fails < weakFails {
-			able++
+			able += min(k, bits.OnesCount64(nb.stripes&p.all))
 		}
 	}
+	able /= k
 	if !p.cfg.Pulls || able+waiting >= IdealNeighbours || waiting >= maxProposals || len(p.near) >= MaxNeighbours {
 		return
 	}
@@ -209,7 +236,9 @@ func (p *Puller) candidate(now time.Time) (best membership.NodeID, ok bool) {
 		if id == membership.NodeID(p.cfg.Info.Root) {
 			cost += 300 // it has enough to do
 		}
-		if e != nil {
+		if e == nil {
+			cost += 40 // nobody speaks of it: it shares nothing, most likely
+		} else {
 			if network, has := overlay.NetworkOf(e); has && slices.Contains(networks, network) {
 				cost += 50
 			}

@@ -14,13 +14,22 @@ func (p *Puller) live(now time.Time) bool {
 	return p.started && now.Sub(p.gotAt) < max(5*p.cfg.Info.BlockTime, time.Second)
 }
 
+// offered are the stripes that we carry and have upload to serve. Who has none says
+// so, and is asked for nothing.
+func (p *Puller) offered(now time.Time) uint64 {
+	if p.cfg.Meter == nil || p.cfg.Meter.Wait(now, 0) > stateMost {
+		return 0
+	}
+	return p.cfg.Stripes
+}
+
 // state is a Window of what is held now.
 func (p *Puller) state(now time.Time, ask bool) *overlay.Window {
 	m := &overlay.Window{
 		Tag: p.tag, Epoch: p.cfg.Info.Epoch, Ask: ask,
-		Lonely: p.cfg.Pulls && len(p.near) < lonelyBelow, Stripes: p.cfg.Stripes,
+		Lonely: p.cfg.Pulls && p.lonely(), Stripes: p.offered(now),
 	}
-	run, holes, ok := p.liveRun()
+	run, holes, ok := p.liveRun(m.Stripes)
 	for _, r := range p.cfg.Store.Runs() {
 		switch {
 		case ok && r.Last+1 >= run.First:
@@ -38,7 +47,7 @@ func (p *Puller) state(now time.Time, ask bool) *overlay.Window {
 
 // liveRun is what is held of the live blocks. Where too much is missing of old ones
 // they are not told of.
-func (p *Puller) liveRun() (run overlay.Run, holes []overlay.Piece, ok bool) {
+func (p *Puller) liveRun(offered uint64) (run overlay.Run, holes []overlay.Piece, ok bool) {
 	if !p.started || p.settled < p.low {
 		return run, nil, false
 	}
@@ -46,7 +55,7 @@ func (p *Puller) liveRun() (run overlay.Run, holes []overlay.Piece, ok bool) {
 	for n := p.settled; ; n-- {
 		held, _ := p.cfg.Store.Holds(n)
 		b := p.at(n)
-		missing := p.cfg.Stripes &^ held
+		missing := offered &^ held
 		if missing != 0 {
 			if len(holes) == overlay.MaxHoles {
 				break
@@ -83,7 +92,7 @@ func (p *Puller) tell(now time.Time) {
 }
 
 func (p *Puller) tellAll(now time.Time, nb *neighbour, ask bool) {
-	every := p.interval(p.cfg.Stripes)
+	every := p.interval(p.offered(now))
 	nb.stateAt = now.Add(every - every/10 + time.Duration(p.rnd.Int64N(int64(every/5))))
 	p.say(nb.id, p.state(now, ask))
 }
@@ -91,7 +100,8 @@ func (p *Puller) tellAll(now time.Time, nb *neighbour, ask bool) {
 // tellHoles tells of blocks that have lacked something for a while, and of those
 // that lack nothing any more.
 func (p *Puller) tellHoles(now time.Time) {
-	if len(p.near) == 0 || !p.started {
+	offered := p.offered(now)
+	if len(p.near) == 0 || !p.started || offered == 0 {
 		return
 	}
 	m := &overlay.Holes{Tag: p.tag, Newest: p.settled}
@@ -99,7 +109,7 @@ func (p *Puller) tellHoles(now time.Time) {
 	for n := p.open; n <= min(p.top, p.settled) && len(m.Holes) < overlay.MaxHoles; n++ {
 		b := p.at(n)
 		held, _ := p.cfg.Store.Holds(n)
-		missing := p.cfg.Stripes &^ held
+		missing := offered &^ held
 		at := b.due.Add(holeAge)
 		switch {
 		case b.told == 0 && missing != 0 && now.Before(at):

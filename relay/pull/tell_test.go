@@ -93,7 +93,7 @@ func TestManyHoles(t *testing.T) {
 	for n := range uint64(100) {
 		r.store.has[n] = 1
 	}
-	run, holes, ok := r.p.liveRun()
+	run, holes, ok := r.p.liveRun(r.p.cfg.Stripes)
 	if !ok || run != (overlay.Run{First: 36, Last: 100}) || len(holes) != overlay.MaxHoles || holes[0].Number != 36 {
 		t.Errorf("%v, %d holes, %v", run, len(holes), ok)
 	}

@@ -103,11 +103,11 @@ func (t *timeline) learn(late time.Duration) {
 }
 
 // patience is how long after its front a block is waited for before anything is
-// pulled.
+// pulled: as long as blocks take, and as can be spared.
 func (t *timeline) patience() time.Duration {
-	most := t.delay / 2
+	most := t.delay * 3 / 8
 	if !t.learnt {
 		return min(patienceFirst, most)
 	}
-	return min(max(t.mean+4*t.dev, patienceMin), most)
+	return min(max(t.mean+4*t.dev, t.delay/patienceShare, patienceMin), most)
 }

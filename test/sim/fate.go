@@ -55,6 +55,7 @@ type ledger struct {
 type entry struct {
 	id    blockID
 	used  bool
+	check bool   // a signature was checked
 	here  uint64 // came
 	late  uint64 // came when the block had been passed
 	sent  uint64 // somebody sent it
@@ -113,10 +114,9 @@ func (l *ledger) entry(epoch uint32, number uint64) *entry {
 	return e
 }
 
-// came notes a shard that was received.
-func (l *ledger) came(n, from *Node, s *stripe.Shard) {
-	f := &l.feeders[s.Index]
-	if f.now != from {
+// came notes a shard that was received, from a parent or because it was asked for.
+func (l *ledger) came(n, from *Node, s *stripe.Shard, asked bool) {
+	if f := &l.feeders[s.Index]; f.now != from && !asked {
 		f.before, f.now, f.since = f.now, from, n.w.t
 	}
 	e := l.entry(s.Epoch, s.Number)
@@ -146,6 +146,16 @@ func (l *ledger) mark(s *stripe.Shard, why Cause) {
 		if e := l.entry(s.Epoch, s.Number); c == why && e != nil {
 			e.marks[i] |= 1 << s.Index
 		}
+	}
+}
+
+// signed counts what is spent on signatures, beyond one a block.
+func (n *Node) signed(s *stripe.Shard) {
+	if e := n.ledger.entry(s.Epoch, s.Number); e != nil {
+		if e.check {
+			n.Figures.Again++
+		}
+		e.check = true
 	}
 }
 

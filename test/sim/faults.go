@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/stripecast/stripecast/overlay"
 	"github.com/stripecast/stripecast/relay"
 )
 
@@ -216,6 +217,21 @@ func (w *World) Heal() {
 		w.Grey(n, 0)
 	}
 	w.net.barred = false
+}
+
+// Barren lets nobody take on a node as a child of these stripes, bit i for stripe i:
+// whom it asks is full. 0 ends it. Who feeds it already goes on.
+func (w *World) Barren(n *Node, stripes uint64) { n.barren = stripes }
+
+// refused answers, in a parent's place, one whom nobody takes on.
+func (w *World) refused(n *Node, c *conn, m overlay.Message) bool {
+	from := c.other(n)
+	ask, is := m.(*overlay.Subscribe)
+	if !is || from.barren>>ask.Stripe&1 == 0 {
+		return false
+	}
+	w.sendMessage(c, n, overlay.Encode(&overlay.Refuse{Stream: ask.Stream, Stripe: ask.Stripe, Reason: overlay.Full}))
+	return true
 }
 
 // Crash ends nodes as kill -9 does, all at one instant: nobody is told.

@@ -47,8 +47,10 @@ type Conditions struct {
 	Jitter  time.Duration
 	// Duplicate is the chance that a shard comes twice, up to a second apart.
 	Duplicate float64
-	// Outage of every Period nothing gets through. Each way has its own phase.
-	Outage, Period time.Duration
+	// Outage of every Period nothing gets through. Each way has its own phase, unless
+	// one is given. If it is Fatal, no shard that meets it is sent again.
+	Outage, Period, Phase time.Duration
+	Fatal                 bool
 	// Good and Bad are the mean stays, exponentially distributed, in the two states
 	// of a Gilbert–Elliott channel; in the bad one BadLoss is lost as well.
 	Good, Bad time.Duration
@@ -62,7 +64,7 @@ func (c Conditions) with(o Conditions) Conditions {
 	c.Reorder, c.Duplicate = both(c.Reorder, o.Reorder), both(c.Duplicate, o.Duplicate)
 	c.Jitter = max(c.Jitter, o.Jitter)
 	if o.Period > 0 {
-		c.Outage, c.Period = o.Outage, o.Period
+		c.Outage, c.Period, c.Phase, c.Fatal = o.Outage, o.Period, o.Phase, o.Fatal
 	}
 	if o.Good > 0 {
 		c.Good, c.Bad, c.BadLoss = o.Good, o.Bad, o.BadLoss
@@ -235,17 +237,26 @@ func (w *World) weather(l *lane, from, to *Node) {
 // loses reports whether a packet sent at a time is lost.
 func (w *World) loses(l *lane, from, to *Node, at time.Duration) bool {
 	c := &l.cond
-	if c.Period > 0 {
-		phase := w.path(from, to) * 7919 % c.Period
-		if (at+phase)%c.Period < c.Outage {
-			return true
-		}
+	if w.isOut(c, from, to, at) {
+		return true
 	}
 	p := c.Loss
 	if c.Good > 0 && w.isBad(l, at) {
 		p = 1 - (1-p)*(1-c.BadLoss)
 	}
 	return w.chance(p)
+}
+
+// isOut reports whether a way has an outage at a time.
+func (w *World) isOut(c *Conditions, from, to *Node, at time.Duration) bool {
+	if c.Period == 0 {
+		return false
+	}
+	phase := c.Phase
+	if phase == 0 {
+		phase = w.path(from, to) * 7919
+	}
+	return (at+phase)%c.Period < c.Outage
 }
 
 // isBad is the state of a Gilbert–Elliott channel at a time, now or later. It
@@ -344,7 +355,7 @@ func (w *World) travel(c *conn, i int, a act, bytes int) (extra time.Duration, o
 	w.weather(l, from, to)
 	rtt := 2 * c.delay
 	shard := a.kind == doShard
-	if shard && w.chance(l.cond.Final) {
+	if shard && (w.chance(l.cond.Final) || l.cond.Fatal && w.isOut(&l.cond, from, to, w.t)) {
 		to.ledger.mark(a.shard, Lost)
 		return 0, false
 	}
@@ -360,7 +371,7 @@ func (w *World) travel(c *conn, i int, a act, bytes int) (extra time.Duration, o
 			l.flying += bytes
 			again := w.patience(from, to) + queueMax
 			l.flight = append(l.flight, flying{w.t + again, bytes})
-			w.after(again, from, act{kind: doResend, c: c, shard: a.shard, sent: a.sent})
+			w.after(again, from, act{kind: doResend, c: c, shard: a.shard, asked: a.asked, sent: a.sent})
 			return 0, false
 		}
 		extra += queueMax + w.patience(from, to)

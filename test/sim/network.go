@@ -6,7 +6,6 @@ import (
 
 	"github.com/stripecast/stripecast/overlay"
 	"github.com/stripecast/stripecast/relay"
-	"github.com/stripecast/stripecast/stripe"
 )
 
 // The transport's times, as relay/quicnet has them.
@@ -179,9 +178,9 @@ func (w *World) hangup(c *conn, n *Node) {
 }
 
 // sendShard puts a shard on the way.
-func (w *World) sendShard(c *conn, from *Node, s *stripe.Shard) {
+func (w *World) sendShard(c *conn, from *Node, p parcel) {
 	c.used = w.t
-	w.carry(c, from, act{kind: doShard, c: c, shard: s, sent: w.t}, len(s.Encoded()))
+	w.carry(c, from, act{kind: doShard, c: c, shard: p.Shard, asked: p.asked, sent: w.t}, len(p.Encoded()))
 }
 
 func (w *World) sendMessage(c *conn, from *Node, b []byte) {
@@ -253,7 +252,7 @@ func (n *Node) receive(a act) {
 			return
 		}
 		w.noteBytes(b)
-		if w.hidden(n, m) {
+		if w.hidden(n, m) || w.refused(n, a.c, m) {
 			return
 		}
 		n.handle(relay.Heard{Peer: from.id, Msg: m})
@@ -262,8 +261,10 @@ func (n *Node) receive(a act) {
 			return
 		}
 		w.note(a.shard.Number<<6 | uint64(a.shard.Index))
-		n.ledger.came(n, from, a.shard)
-		n.repaired(from, a.shard.Index)
+		n.ledger.came(n, from, a.shard, a.asked)
+		if !a.asked {
+			n.repaired(from, a.shard.Index)
+		}
 		n.handle(relay.Arrived{Peer: from.id, Shard: a.shard.Encoded()})
 	}
 }

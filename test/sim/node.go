@@ -50,7 +50,8 @@ type Node struct {
 
 	cond     Conditions
 	up, down queue
-	group    int // of the partition
+	group    int    // of the partition
+	barren   uint64 // stripes that nobody takes it on for, one bit each
 	clogs    int
 	clogAt   time.Duration
 	pauses   int
@@ -67,12 +68,15 @@ type Node struct {
 type Figures struct {
 	Forwards     int // shards sent
 	ForwardBytes int
+	Served       int // of them, those that neighbours asked for
+	ServedBytes  int
 	Messages     int // control messages sent
 	MessageBytes int
 	Dropped      int // shards that waited too long for a child
 	QueueMax     int // the most bytes that ever waited for children
 	Hangups      int
 	Spins        int // wakes that left a deadline which had passed
+	Again        int // signatures checked of blocks of which one had been checked
 	Joined       time.Duration
 	FirstAccess  time.Duration // when the first random access block was rebuilt
 	FirstPlay    time.Duration
@@ -87,6 +91,7 @@ func (w *World) add(name string, cfg relay.Config, hosts []*Node) *Node {
 	n.cfg.Key = n.key
 	n.cfg.Addrs = []netip.AddrPort{addr(n.index)}
 	n.cfg.Open = w.memo.open
+	n.cfg.PushOnly = w.PushOnly
 	n.id = membership.NodeIDOf(n.key)
 	w.nodes = append(w.nodes, n)
 	w.byID[n.id] = n
@@ -217,7 +222,7 @@ func (n *Node) perform(a act) {
 	case doPump:
 		n.pumping = false
 		if !n.paused {
-			n.send(a.c, a.shard)
+			n.send(a.c, parcel{a.shard, a.asked})
 		}
 		n.pump()
 	case doRoom:
@@ -250,7 +255,7 @@ func (n *Node) resend(a act) {
 	if !a.c.open[a.c.side(n)] || w.t-a.sent > lateAfter {
 		return
 	}
-	w.carry(a.c, n, act{kind: doShard, c: a.c, shard: a.shard, sent: a.sent}, len(a.shard.Encoded()))
+	w.carry(a.c, n, act{kind: doShard, c: a.c, shard: a.shard, asked: a.asked, sent: a.sent}, len(a.shard.Encoded()))
 }
 
 // handle gives the core an input and does what it wants.
@@ -340,6 +345,9 @@ func (n *Node) do(o relay.Output) {
 	case relay.Forward:
 		n.forward(o)
 	case relay.Check:
+		if o.Known == nil {
+			n.signed(o.Shard)
+		}
 		n.done(w.check(o), o.Known != nil)
 	case relay.Rebuild:
 		n.done(w.rebuild(o), false)

@@ -11,9 +11,15 @@ import (
 // to know which of them it dropped.
 type box struct {
 	relay.Outbox
-	shards []*stripe.Shard
+	shards []parcel
 	ready  bool // stands in Node.ready
 	shut   bool // the window is full; doRoom will come
+}
+
+// parcel is a shard on its way to a child, or to a neighbour that asked for it.
+type parcel struct {
+	*stripe.Shard
+	asked bool
 }
 
 // forward sends a shard to a child, or lets it wait.
@@ -27,7 +33,7 @@ func (n *Node) forward(o relay.Forward) {
 	l, size := &c.ways[c.side(n)], len(o.Shard.Encoded())
 	if !n.pumping && !n.paused && len(n.ready) == 0 && len(l.shards) == 0 {
 		if _, ok := l.room(w.t, size); ok {
-			n.meter(c, o.Shard)
+			n.meter(c, parcel{o.Shard, o.Pulled})
 			return
 		}
 	}
@@ -38,11 +44,11 @@ func (n *Node) forward(o relay.Forward) {
 	before := l.Len()
 	l.Push(w.now(), relay.Item{Data: o.Shard.Encoded(), Expires: o.Expires})
 	if before == relay.OutboxLimit {
-		n.dropped(to, l.shards[0])
+		n.dropped(to, l.shards[0].Shard)
 		n.queued -= len(l.shards[0].Encoded())
 		l.shards = slices.Delete(l.shards, 0, 1)
 	}
-	l.shards = append(l.shards, o.Shard)
+	l.shards = append(l.shards, parcel{o.Shard, o.Pulled})
 	n.queued += size
 	n.Figures.QueueMax = max(n.Figures.QueueMax, n.queued)
 	if !l.ready && !l.shut {
@@ -53,13 +59,13 @@ func (n *Node) forward(o relay.Forward) {
 }
 
 // meter takes a shard's bytes from the upload and sends it when there is some.
-func (n *Node) meter(c *conn, s *stripe.Shard) {
-	if wait := n.bucket.Take(n.w.now(), len(s.Encoded())*11/10); wait > 0 {
+func (n *Node) meter(c *conn, p parcel) {
+	if wait := n.bucket.Take(n.w.now(), len(p.Encoded())*11/10); wait > 0 {
 		n.pumping = true
-		n.w.after(wait, n, act{kind: doPump, c: c, shard: s})
+		n.w.after(wait, n, act{kind: doPump, c: c, shard: p.Shard, asked: p.asked})
 		return
 	}
-	n.send(c, s)
+	n.send(c, p)
 }
 
 // pump sends what the upload and the windows let it, one child after the other.
@@ -81,16 +87,16 @@ func (n *Node) pump() {
 		}
 		item, ok := l.Pop(w.now())
 		for len(l.shards) > 0 && !(ok && &l.shards[0].Encoded()[0] == &item.Data[0]) {
-			n.dropped(c.other(n), l.shards[0])
+			n.dropped(c.other(n), l.shards[0].Shard)
 			n.shift(l)
 		}
 		if !ok {
 			n.unready(c, l)
 			continue
 		}
-		s := l.shards[0]
+		p := l.shards[0]
 		n.shift(l)
-		n.meter(c, s)
+		n.meter(c, p)
 	}
 }
 
@@ -133,14 +139,19 @@ func (n *Node) dropped(to *Node, s *stripe.Shard) {
 }
 
 // send gives the network one shard.
-func (n *Node) send(c *conn, s *stripe.Shard) {
+func (n *Node) send(c *conn, p parcel) {
 	if !c.open[c.side(n)] {
 		return
 	}
+	size := len(p.Encoded())
 	n.Figures.Forwards++
-	n.Figures.ForwardBytes += len(s.Encoded())
-	n.w.audit.sent(n, c.other(n), s)
-	n.w.sendShard(c, n, s)
+	n.Figures.ForwardBytes += size
+	if p.asked {
+		n.Figures.Served++
+		n.Figures.ServedBytes += size
+	}
+	n.w.audit.sent(n, c.other(n), p.Shard)
+	n.w.sendShard(c, n, p)
 }
 
 // dropBox forgets what waited for the other end of a connection that is closed.

@@ -89,11 +89,11 @@ func (w *World) some(of []*Node, share float64) []*Node {
 	return of[:int(share*float64(len(of))+0.5)]
 }
 
-// runThird: whoever feeds others is a relay. They have slots for half as much again
-// as all need, so that those who survive have enough.
-func runThird(_ *testing.T, seed uint64) figures {
-	cfg := profile(seed)
-	w := New(cfg)
+// third kills a share of whoever feeds others in a settled pool, at one instant. Whoever
+// feeds others is a relay. They have slots for half as much again as all need, so that
+// those who survive have enough.
+func third(cfg Config, share float64) (w *World, dead, of int) {
+	w = New(cfg)
 	w.AddSource(4 * cfg.Rate)
 	relays(w, 12, 16*mbit, 28*mbit)
 	sharers(w, "viewer", 20, 2, 1.5*cfg.Rate, 4*time.Second)
@@ -104,15 +104,20 @@ func runThird(_ *testing.T, seed uint64) figures {
 			feeding = append(feeding, n)
 		}
 	}
-	dead := w.some(feeding, 0.3)
-	w.Crash(dead...)
+	victims := w.some(feeding, share)
+	w.Crash(victims...)
+	return w, len(victims), len(feeding)
+}
+
+func runThird(_ *testing.T, seed uint64) figures {
+	w, dead, feeding := third(profile(seed), 0.3)
 	at := w.Now()
 	w.Run(20 * time.Second)
 
 	f := missed(w, at)
 	soon, later := w.MissedIn(at, at+5*time.Second), w.Missed(at+5*time.Second)
 	f.bl = soon.Worst
-	f.other = fmt.Sprintf("%d of %d killed; in 5 s BL %.2g, later %.2g", len(dead), len(feeding), soon.BL(), later.BL())
+	f.other = fmt.Sprintf("%d of %d killed; in 5 s BL %.2g, later %.2g", dead, feeding, soon.BL(), later.BL())
 	f.want(soon.Worst <= 0.01, "BL of %s is %.3f in the next 5 s", soon.Who.Name, soon.Worst)
 	f.want(later.Skipped == 0, "%d blocks skipped later", later.Skipped)
 	f.want(len(f.ttr) > 0 && f.never == 0 && Quantile(f.ttr, 1) <= 3*time.Second, "TTR ≤ %v, %d never", ms(Quantile(f.ttr, 1)), f.never)

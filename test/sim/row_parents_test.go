@@ -14,7 +14,7 @@ import (
 // parentRows are the rows about single parents, links and children that fail.
 func parentRows() []row {
 	return []row{
-		{id: "F0", what: "nothing, for half a minute", target: "BL 0, ST 0", run: runNothing},
+		{id: "F0", what: "nothing, for half a minute", target: "BL 0, ST 0, pull ≤ 0.3 % of the stream", run: runNothing},
 		{id: "F1", ttr: time.Second, what: "kill -9 of an interior relay, five times", target: "BL 0, ST 0, TTR ≤ 1 s p99", run: runKills},
 		{id: "F2", ttr: time.Second / 2, what: "clean leave of an interior relay, five times", target: "BL 0, ST 0, TTR ≤ 0.5 s", run: runLeaves},
 		{id: "F3", what: "SIGSTOP of a relay for 1, 5, 60 s", target: "BL 0, ST 0, siblings +≤ 20 ms, nothing stale after", run: runStops, seeds: 3},
@@ -33,9 +33,10 @@ const settled = 10 * time.Second
 // delay of two seconds, 12 relays with 8 to 20 Mbit/s and 20 viewers, half of
 // whom share one and a half times the stream. The source has uplink for what it
 // feeds in every row, Roots relays a stripe, and a half more.
-func everyday(seed uint64) *World {
-	cfg := DefaultConfig(seed)
-	cfg.Rate, cfg.Delay = 5*mbit, 2*time.Second
+func everyday(seed uint64) *World { return everydayOf(profile(seed)) }
+
+// everydayOf is it with another configuration.
+func everydayOf(cfg Config) *World {
 	w := New(cfg)
 	w.AddSource(4 * cfg.Rate)
 	for i := range 12 {
@@ -95,9 +96,13 @@ func (f *figures) repaired() {
 // runNothing is what the others are to be compared with.
 func runNothing(_ *testing.T, seed uint64) figures {
 	w := everyday(seed)
+	before := w.Pulled()
 	w.Run(30 * time.Second)
 	f := missed(w, settled)
+	pulled := w.Pulled().Less(before).Overhead()
+	f.want(pulled <= mostOverhead, "pull is %.2g %% of the stream", 100*pulled)
 	f.other = fmt.Sprintf("depth ≤ %d, the source sends %.1f shards a block", w.audit.deepest, w.Egress(settled, w.Now()).Shards)
+	f.pulled(w, before)
 	f.unseen(w)
 	return f
 }

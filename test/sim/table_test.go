@@ -45,6 +45,9 @@ func (r *row) knows(what string) bool {
 	})
 }
 
+// is reports whether a name is the row's, or that of all its kind: F8 is F8.1 as well.
+func (r *row) is(name string) bool { return r.id == name || strings.HasPrefix(r.id, name+".") }
+
 // rowSeeds is how often a row runs, as the acceptance table has it.
 const rowSeeds = 5
 
@@ -79,8 +82,8 @@ func TestTable(t *testing.T) {
 		asked.Asked(t, "Table")
 	}
 	var rows []row
-	for _, r := range slices.Concat(parentRows(), crowdRows()) {
-		if *onlyRows == "" || slices.Contains(strings.Split(*onlyRows, ","), r.id) {
+	for _, r := range slices.Concat(parentRows(), crowdRows(), pullRows()) {
+		if *onlyRows == "" || slices.ContainsFunc(strings.Split(*onlyRows, ","), r.is) {
 			rows = append(rows, r)
 		}
 	}

@@ -37,6 +37,8 @@ type Config struct {
 	Reach func(from, to *Node) bool
 	// Knows says whose record a node is let know; nil: everybody everybody's.
 	Knows func(n, of *Node) bool
+	// PushOnly lets nobody pull.
+	PushOnly bool
 }
 
 // DefaultConfig is a stream of 1 Mbit/s as 16+4, and paths of 5 to 50 ms.
@@ -135,6 +137,7 @@ type act struct {
 	c     *conn
 	shard *stripe.Shard
 	sent  time.Duration // when the shard was, first
+	asked bool          // for, by a neighbour: the shard is no parent's
 	arg   any           // a relay.Input, a message's []byte, a func() or a *Node
 }
 
