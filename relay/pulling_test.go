@@ -9,12 +9,12 @@ import (
 )
 
 // near makes a connected peer a neighbour that says it has the blocks up to last, of
-// all stripes.
-func (r *rig) near(name string, last uint64) {
+// all stripes but those left out.
+func (r *rig) near(name string, last uint64, without uint64) {
 	r.Helper()
 	r.up(name)
 	r.say(name, &overlay.Window{
-		Tag: r.id.Tag(), Epoch: r.info.Epoch, Ask: true, Live: true, Stripes: 1<<r.info.Layout.N() - 1,
+		Tag: r.id.Tag(), Epoch: r.info.Epoch, Ask: true, Live: true, Stripes: (1<<r.info.Layout.N() - 1) &^ without,
 		Runs: []overlay.Run{{First: 0, Last: last}},
 	})
 	if got := r.core.Status(r.now).Streams[0].Neighbours; got == 0 {
@@ -51,11 +51,11 @@ func TestPullsWhatPushDidNotBring(t *testing.T) {
 		r.arrive("source", r.block(n)...)
 		r.pass(rigBlock)
 	}
-	r.near("friend", 19)
+	r.near("friend", 19, 0)
 	r.took()
 	block := r.block(20)
 	r.arrive("source", block[(s+2)%5], block[(s+3)%5])
-	r.pass(rigBlock)
+	r.pass(5 * rigBlock) // a quarter of the delay, and more
 	wants := said[*overlay.Want](r, "friend")
 	if len(wants) == 0 || r.delivered(20) > 0 {
 		t.Fatalf("%d Wants for a block that is one shard short", len(wants))
@@ -89,11 +89,11 @@ func TestPulledIsWithheld(t *testing.T) {
 		r.arrive("source", r.block(n)...)
 		r.pass(rigBlock)
 	}
-	r.near("friend", 19)
+	r.near("friend", 19, ^uint64(1<<s))
 	block := r.block(20)
 	r.arrive("source", block[(s+1)%5])
 	r.took()
-	for range 10 {
+	for range 100 {
 		r.pass(rigBlock / 10)
 		for _, w := range said[*overlay.Want](r, "friend") {
 			for _, p := range w.Pieces {
@@ -160,7 +160,7 @@ func TestServes(t *testing.T) {
 		cfg.Upload = c.upload
 		r := newPullRig(t, cfg)
 		r.arrive("source", r.block(0)...)
-		r.near("friend", 0)
+		r.near("friend", 0, 0)
 		r.took()
 		r.say("friend", &overlay.Want{Tag: r.id.Tag(), Pieces: []overlay.Piece{{Number: 0, Stripes: 0b11}, {Number: 9, Stripes: 1}}})
 		r.pass(100 * time.Millisecond)
@@ -193,7 +193,7 @@ func TestNoNeighbourHere(t *testing.T) {
 	if len(said[*overlay.Part](r, "friend")) != 1 {
 		t.Error("no answer about a stream that is not carried")
 	}
-	r.near("friend", 0)
+	r.near("friend", 0, 0)
 	r.took()
 	r.in(Leave{})
 	if len(said[*overlay.Part](r, "friend")) != 1 {
