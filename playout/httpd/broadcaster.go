@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stripecast/stripecast/playout"
+	"github.com/stripecast/stripecast/playout/rewind"
 	"github.com/stripecast/stripecast/stripe"
 )
 
@@ -45,6 +46,8 @@ type slot struct {
 	gap      bool // does not follow the slot before
 	access   bool // random access
 	source   int64
+	epoch    uint32
+	number   uint64
 }
 
 // BroadcastStats are a Broadcaster's counts.
@@ -80,6 +83,7 @@ func (b *Broadcaster) Push(p playout.Play) {
 	s := slot{
 		data: p.Data, gap: p.Discontinuity,
 		access: p.Header.Has(stripe.RandomAccess), source: p.Header.SourceTime,
+		epoch: p.Header.Epoch, number: p.Header.Number,
 	}
 	if b.format.Prologue != nil {
 		s.prologue = b.format.Prologue(p.Data)
@@ -96,6 +100,24 @@ func (b *Broadcaster) End() {
 	defer b.mu.Unlock()
 	b.live = false
 	b.wake()
+}
+
+// At implements rewind.Live: whoever comes from the past goes on here.
+func (b *Broadcaster) At(epoch uint32, number uint64) ([]byte, rewind.Place, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := len(b.ring) - 1; i >= 0; i-- {
+		switch s := &b.ring[i]; {
+		case s.epoch == epoch && s.number == number:
+			return s.data, rewind.Here, b.changed
+		case s.epoch != epoch || s.number > number:
+		case b.live && i == len(b.ring)-1:
+			return nil, rewind.Ahead, b.changed
+		default:
+			return nil, rewind.Elsewhere, b.changed
+		}
+	}
+	return nil, rewind.Elsewhere, b.changed
 }
 
 // Stats is a snapshot.

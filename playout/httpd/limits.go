@@ -12,6 +12,9 @@ const (
 	// MaxClients is how many clients may take the stream at once. One more is
 	// answered 503.
 	MaxClients = 64
+	// MaxRewinds is how many of them may take the past, each from a place of its own.
+	// One more is answered 503.
+	MaxRewinds = 16
 	// MaxConns is how many connections may be open. One more is closed at once.
 	MaxConns = 256
 

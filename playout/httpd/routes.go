@@ -37,6 +37,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.playlist(w, r)
 	case path == pathStream:
 		s.stream(w, r, "")
+	case strings.HasPrefix(path, pathRecording):
+		s.recording(w, r, strings.TrimPrefix(path, pathRecording))
 	default:
 		suffix, ok := strings.CutPrefix(path, "/"+s.name+".")
 		if !ok || !isSuffix(suffix) {
@@ -66,11 +68,14 @@ func (s *Server) status(w http.ResponseWriter) {
 	w.Write(append(b, '\n'))
 }
 
-// playlist names the stream's URL as whoever asks reaches us.
+// playlist names the URL of the stream, or of the recording that it has become, as
+// whoever asks reaches us.
 func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
 	path := pathStream
 	if media, ok := s.cfg.Stream.Media(); ok {
 		path = "/" + url.PathEscape(s.name) + "." + media.String()
+	} else if ext, ok := s.finished(); ok {
+		path = RecordingPath(ext)
 	}
 	host := r.Host
 	if host == "" {
@@ -86,14 +91,23 @@ func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "#EXTM3U\n#EXTINF:-1,%s\nhttp://%s%s\n", title, host, path)
 }
 
-// stream sends the live bytes until the broadcast or the client ends. A suffix
-// must be the medium's.
+// stream sends the live bytes until the broadcast or the client ends; those from a
+// moment on if the client names one. A suffix must be the medium's.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, suffix string) {
 	rc := http.NewResponseController(w)
 	rc.SetWriteDeadline(time.Now().Add(s.cfg.StartTimeout + s.cfg.WriteTimeout))
+	from, rewinds, err := s.from(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	defer s.clients.Add(-1)
 	if s.clients.Add(1) > MaxClients {
 		busy(w, "too many clients: "+strconv.Itoa(MaxClients)+" take the stream already")
+		return
+	}
+	if rewinds {
+		s.rewind(w, r, from, suffix)
 		return
 	}
 	f, err := s.follow(r.Context())
@@ -116,7 +130,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, suffix string) {
 		if err != nil {
 			return // the end of the broadcast, of the client, or of us
 		}
-		if s.send(w, rc, before) != nil || s.send(w, rc, data) != nil || rc.Flush() != nil {
+		if send(w, rc, s.cfg.WriteTimeout, before, data) != nil {
 			return
 		}
 	}
@@ -128,20 +142,22 @@ func (s *Server) follow(ctx context.Context) (*Follower, error) {
 	return s.cfg.Stream.Follow(ctx)
 }
 
-// send writes b in pieces, each with a deadline: a client may be slow, but it
-// must read.
-func (s *Server) send(w http.ResponseWriter, rc *http.ResponseController, b []byte) error {
-	for len(b) > 0 {
-		n := min(len(b), pieceLen)
-		if err := rc.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)); err != nil {
-			return err
+// send writes a block and what goes before it in pieces, each with a deadline: a client
+// may be slow, but it must read.
+func send(w http.ResponseWriter, rc *http.ResponseController, patience time.Duration, before, data []byte) error {
+	for _, b := range [][]byte{before, data} {
+		for len(b) > 0 {
+			n := min(len(b), pieceLen)
+			if err := rc.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+				return err
+			}
+			if _, err := w.Write(b[:n]); err != nil {
+				return err
+			}
+			b = b[n:]
 		}
-		if _, err := w.Write(b[:n]); err != nil {
-			return err
-		}
-		b = b[n:]
 	}
-	return nil
+	return rc.Flush()
 }
 
 func busy(w http.ResponseWriter, why string) {

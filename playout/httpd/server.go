@@ -3,6 +3,8 @@
 // otherwise.
 //
 //	playout ──Push──▶ Broadcaster ══ one ring ══▶ a Follower per client ──▶ player
+//	                          └── caught up ──┐
+//	rewind.Stream ──▶ a Reader per client ════╧════════════════════════▶ player
 //
 // The package knows no media format and decides nothing: what it shows, the host
 // gives it.
@@ -18,6 +20,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/stripecast/stripecast/playout/rewind"
 )
 
 // DefaultAddr is where a participant listens when nobody says where.
@@ -34,6 +38,8 @@ type Config struct {
 	Status func() any
 	// Stream is what players get; nil for a participant that does not play.
 	Stream *Broadcaster
+	// Past is where players get what was before; nil: nowhere. It needs Stream.
+	Past *rewind.Stream
 	// Name is the stream's, for people and in its URL; "" is "live".
 	Name string
 	// StartTimeout is how long a player waits for the stream's first block before
@@ -42,13 +48,16 @@ type Config struct {
 	// WriteTimeout is how long a player may read nothing before it is closed.
 	// Default 30 s.
 	WriteTimeout time.Duration
+	// PauseTimeout is the same for one that takes the past, and may be paused. Default
+	// 12 h: who has gone is found out by TCP.
+	PauseTimeout time.Duration
 }
 
 // DefaultConfig listens on DefaultAddr or a port after it, and serves nothing yet.
 func DefaultConfig() Config {
 	return Config{
 		Addr: DefaultAddr, Fallback: true,
-		StartTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
+		StartTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, PauseTimeout: 12 * time.Hour,
 	}
 }
 
@@ -59,6 +68,7 @@ type Server struct {
 	name     string
 	listener net.Listener
 	clients  atomic.Int64 // answers that hold a client's place
+	rewinds  atomic.Int64 // of them, those that take the past
 	conns    atomic.Int64
 }
 
@@ -71,8 +81,10 @@ func New(cfg Config) (*Server, error) {
 	switch {
 	case cfg.Status == nil:
 		return nil, errors.New("httpd: no status to show")
-	case cfg.StartTimeout <= 0 || cfg.WriteTimeout <= 0:
+	case cfg.StartTimeout <= 0 || cfg.WriteTimeout <= 0 || cfg.PauseTimeout <= 0:
 		return nil, errors.New("httpd: a timeout is not above 0")
+	case cfg.Past != nil && cfg.Stream == nil:
+		return nil, errors.New("httpd: a past of no stream")
 	}
 	s := &Server{cfg: cfg, host: strings.ToLower(host), name: cfg.Name}
 	if s.name == "" {
@@ -107,6 +119,9 @@ func (s *Server) URL() string {
 	}
 	return "http://" + addr.String() + "/"
 }
+
+// Clients is how many take the stream or its past now.
+func (s *Server) Clients() int { return int(s.clients.Load()) }
 
 // Run serves until ctx ends; then streams end cleanly, and Run returns nil.
 // Call it once.

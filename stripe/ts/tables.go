@@ -107,3 +107,16 @@ func (t *TableCache) AppendTo(dst []byte) []byte {
 	}
 	return dst
 }
+
+// Prologue is the tables in the blocks before a block, oldest first: what a decoder
+// needs that begins with a block which does not begin with them.
+func Prologue(before [][]byte, block []byte) []byte {
+	if HasTables(block) {
+		return nil
+	}
+	t := &TableCache{}
+	for _, b := range before {
+		t.Push(b)
+	}
+	return t.AppendTo(nil)
+}

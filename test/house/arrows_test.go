@@ -26,10 +26,12 @@ var arrows = map[string][]string{
 	"relay/source":      {"fec", "membership", "stripe", "stripe/ts"},
 	"membership/gossip": {"membership", "relay/quicnet", "stripe/wire"},
 	"playout/sink":      {"playout"},
-	"playout/httpd":     {"playout", "stripe"},
+	"playout/httpd":     {"playout", "playout/rewind", "stripe"},
+	"playout/rewind":    {"stripe"},
 	"playout/view":      {"playout", "relay", "stripe"},
 
-	"membership/gossip/gossiptest": {"membership", "relay/quicnet"}, // a double, for tests
+	"membership/gossip/gossiptest": {"membership", "relay/quicnet"},                  // a double, for tests
+	"playout/rewind/rewindtest":    {"playout/rewind", "fec", "stripe", "stripe/ts"}, // likewise
 
 	".ci/tally": {},
 }

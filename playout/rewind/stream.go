@@ -1,0 +1,153 @@
+package rewind
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// Config says whose past it is.
+type Config struct {
+	Past Past
+	// Live is what plays now; nil: nothing does.
+	Live Live
+	// Format tells how a medium's blocks are joined.
+	Format func(stripe.Media) Format
+}
+
+// Stream is a stream with a past. All methods may be called from anywhere.
+type Stream struct {
+	cfg   Config
+	index index
+
+	mu    sync.Mutex // guards stats
+	stats Stats
+}
+
+// Stats are the counts of all readers.
+type Stats struct {
+	Readers int    // open now
+	Blocks  uint64 // given out
+	Absent  uint64 // blocks that nobody had
+}
+
+// Stats is a snapshot.
+func (s *Stream) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+func (s *Stream) count(readers int, blocks, absent uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Readers += readers
+	s.stats.Blocks += blocks
+	s.stats.Absent += absent
+}
+
+// New returns a stream with that past.
+func New(cfg Config) *Stream {
+	return &Stream{cfg: cfg, index: index{token: make(chan struct{}, 1)}}
+}
+
+// Extent is what there is; false: nothing.
+func (s *Stream) Extent() (Extent, bool) { return s.cfg.Past.Extent() }
+
+// Finished is the extent of a stream that has ended, or whose source is gone.
+func (s *Stream) Finished() (Extent, bool) {
+	ext, ok := s.cfg.Past.Extent()
+	return ext, ok && !ext.Live
+}
+
+// Open begins at a moment: at the block to start at before it. What lies before all
+// that there is means its start. ErrNothing: there is nothing. Close the reader when
+// done.
+func (s *Stream) Open(ctx context.Context, from From, now time.Time) (*Reader, error) {
+	ext, ok := s.cfg.Past.Extent()
+	if !ok {
+		return nil, ErrNothing
+	}
+	number, err := s.seek(ctx, ext, from.Time(now, ext))
+	if err != nil {
+		return nil, fmt.Errorf("looking for %v: %w", from, err)
+	}
+	return s.reader(ext, number), nil
+}
+
+// seek finds the block to start at. A stream's very first block is one too, whatever
+// it begins with: nothing was before it.
+func (s *Stream) seek(ctx context.Context, ext Extent, at time.Time) (uint64, error) {
+	if ext.First == 0 && !at.After(ext.From) {
+		return 0, nil
+	}
+	return s.cfg.Past.Seek(ctx, at)
+}
+
+func (s *Stream) reader(ext Extent, number uint64) *Reader {
+	r := &Reader{
+		s: s, media: ext.Info.Media, epoch: ext.Info.Epoch, next: number, ahead: newAhead(s.cfg.Past),
+	}
+	if s.cfg.Format != nil {
+		r.form = s.cfg.Format(r.media)
+	}
+	s.count(1, 0, 0)
+	return r
+}
+
+// Piece is a part of a finished stream: a run of blocks that begins with one that one
+// can start at.
+type Piece struct {
+	Index    int64
+	Duration time.Duration
+}
+
+// Pieces is the parts of an extent, in order; nil if there would be more than
+// MaxPieces. Their indexes are of the source's clock and not of the extent: they stay
+// the same when its beginning is forgotten.
+func (e Extent) Pieces() []Piece {
+	first, last := pieceAt(e.From), pieceAt(e.To)
+	if last < first || last-first >= MaxPieces {
+		return nil
+	}
+	var all []Piece
+	for i := first; i <= last; i++ {
+		from, to := e.From, e.To
+		if i > first {
+			from = pieceTime(i)
+		}
+		if i < last {
+			to = pieceTime(i + 1)
+		}
+		all = append(all, Piece{i, to.Sub(from)})
+	}
+	return all
+}
+
+func pieceAt(t time.Time) int64   { return t.UnixMilli() / PieceTime.Milliseconds() }
+func pieceTime(i int64) time.Time { return time.UnixMilli(i * PieceTime.Milliseconds()) }
+
+// OpenPiece begins at a piece of a finished stream; the reader ends with it. ErrNothing:
+// there is no such piece.
+func (s *Stream) OpenPiece(ctx context.Context, i int64) (*Reader, error) {
+	ext, ok := s.Finished()
+	if !ok || i < pieceAt(ext.From) || i > pieceAt(ext.To) {
+		return nil, ErrNothing
+	}
+	from, err := s.seek(ctx, ext, pieceTime(i))
+	if err != nil {
+		return nil, fmt.Errorf("looking for piece %d: %w", i, err)
+	}
+	end := ext.Last + 1
+	if i < pieceAt(ext.To) {
+		if end, err = s.seek(ctx, ext, pieceTime(i+1)); err != nil {
+			return nil, fmt.Errorf("looking for the end of piece %d: %w", i, err)
+		}
+	}
+	r := s.reader(ext, from)
+	r.part, r.end = true, end
+	return r, nil
+}
