@@ -133,6 +133,11 @@ func (s *Server) recording(w http.ResponseWriter, r *http.Request, what string) 
 	}
 	rc := http.NewResponseController(w)
 	rc.SetWriteDeadline(time.Now().Add(s.cfg.StartTimeout + s.cfg.WriteTimeout))
+	ext, err := s.cfg.Past.Date(r.Context())
+	if err != nil {
+		busy(w, err.Error())
+		return
+	}
 	isTS := ext.Info.Media == stripe.MediaTS
 	name, isPiece := strings.CutPrefix(what, pieceDir)
 	switch {

@@ -74,7 +74,12 @@ func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
 	path := pathStream
 	if media, ok := s.cfg.Stream.Media(); ok {
 		path = "/" + url.PathEscape(s.name) + "." + media.String()
-	} else if ext, ok := s.finished(); ok {
+	} else if _, ok := s.finished(); ok {
+		ext, err := s.cfg.Past.Date(r.Context())
+		if err != nil {
+			busy(w, err.Error())
+			return
+		}
 		path = RecordingPath(ext)
 	}
 	host := r.Host

@@ -12,12 +12,17 @@ import (
 type Extent struct {
 	Info        stripe.Info
 	First, Last uint64    // numbers of the oldest and the newest block
-	From, To    time.Time // when the source closed them
+	From, To    time.Time // when the source closed them; zero where nobody here knows
 	Live        bool      // more is to come
 }
 
-// Duration is how long it is.
-func (e Extent) Duration() time.Duration { return max(0, e.To.Sub(e.From)) }
+// Duration is how long it is; 0 if that is not known.
+func (e Extent) Duration() time.Duration {
+	if e.From.IsZero() || e.To.IsZero() {
+		return 0
+	}
+	return max(0, e.To.Sub(e.From))
+}
 
 // ErrAbsent means that nobody has a block. It is skipped.
 var ErrAbsent = errors.New("nobody has the block")

@@ -190,11 +190,7 @@ func wait(ctx context.Context, changed <-chan struct{}) error {
 // Speed is how fast blocks come at the moment, in bits a second: the first few from a
 // moment on are fetched, and thrown away.
 func (s *Stream) Speed(ctx context.Context, from From, now time.Time) (bitsPerSecond float64, err error) {
-	ext, ok := s.cfg.Past.Extent()
-	if !ok {
-		return 0, ErrNothing
-	}
-	first, err := s.seek(ctx, ext, from.Time(now, ext))
+	ext, first, err := s.find(ctx, from, now)
 	if err != nil {
 		return 0, err
 	}

@@ -251,6 +251,34 @@ func TestPrologue(t *testing.T) {
 	}
 }
 
+// TestUndated: where nobody says when the stream was, its blocks do.
+func TestUndated(t *testing.T) {
+	f := rewindtest.New(3, record(t, 12))
+	last := uint64(f.Len() - 1)
+	f.Lose(0, 1, last)
+	s := stream(f, nil)
+	at := starts(f)[len(starts(f))-4]
+	ago := "-" + (time.Duration(last-at)*rewindtest.BlockTime - 300*time.Millisecond).String()
+	want := readAll(t, open(t, s, ago))
+	f.Undate()
+	if e, ok := s.Extent(); !ok || e.Duration() != 0 || e.Pieces() != nil {
+		t.Errorf("%+v", e)
+	}
+	if got := readAll(t, open(t, s, ago)); !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, want %d", len(got), len(want))
+	}
+	if e, ok := s.Extent(); !ok || e.Duration() != time.Duration(last-3)*rewindtest.BlockTime || e.Pieces() == nil {
+		t.Errorf("%+v", e)
+	}
+	f.Hold(20, last-20, false)
+	if e, _ := s.Extent(); e.Duration() != 0 {
+		t.Errorf("another extent is dated %v", e.Duration())
+	}
+	if e, err := s.Date(t.Context()); err != nil || e.Duration() != time.Duration(last-40)*rewindtest.BlockTime {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
 // TestSpeed: it is what really comes.
 func TestSpeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

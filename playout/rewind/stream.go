@@ -2,6 +2,7 @@ package rewind
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -23,8 +24,16 @@ type Stream struct {
 	cfg   Config
 	index index
 
-	mu    sync.Mutex // guards stats
+	mu    sync.Mutex // guards what follows
 	stats Stats
+	dates [2]date // of the first and the last block, where the extent did not say
+}
+
+// date is when the source closed a block.
+type date struct {
+	epoch  uint32
+	number uint64
+	at     time.Time
 }
 
 // Stats are the counts of all readers.
@@ -54,28 +63,106 @@ func New(cfg Config) *Stream {
 	return &Stream{cfg: cfg, index: index{token: make(chan struct{}, 1)}}
 }
 
-// Extent is what there is; false: nothing.
-func (s *Stream) Extent() (Extent, bool) { return s.cfg.Past.Extent() }
+// Extent is what there is; false: nothing. It does not wait.
+func (s *Stream) Extent() (Extent, bool) {
+	ext, ok := s.cfg.Past.Extent()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, d := range s.dates {
+		at, number := &ext.From, ext.First
+		if i == 1 {
+			at, number = &ext.To, ext.Last
+		}
+		// What is yet to come dates the last block well enough.
+		if at.IsZero() && d.epoch == ext.Info.Epoch && (d.number == number || i == 1 && ext.Live) {
+			*at = d.at
+		}
+	}
+	return ext, ok
+}
 
 // Finished is the extent of a stream that has ended, or whose source is gone.
 func (s *Stream) Finished() (Extent, bool) {
-	ext, ok := s.cfg.Past.Extent()
+	ext, ok := s.Extent()
 	return ext, ok && !ext.Live
+}
+
+// Date waits until it is known when the extent begins and ends. Where nobody here knows
+// it fetches the first and the last block, or those next to them.
+func (s *Stream) Date(ctx context.Context) (Extent, error) {
+	ext, ok := s.Extent()
+	if !ok {
+		return ext, ErrNothing
+	}
+	for i := range s.dates {
+		known, number, step := ext.From, ext.First, uint64(1)
+		if i == 1 {
+			known, number, step = ext.To, ext.Last, ^uint64(0)
+		}
+		if !known.IsZero() {
+			continue
+		}
+		at, err := s.date(ctx, ext, number, step)
+		if err != nil {
+			return ext, err
+		}
+		s.mu.Lock()
+		s.dates[i] = date{ext.Info.Epoch, number, at}
+		s.mu.Unlock()
+		if i == 0 {
+			ext.From = at
+		} else {
+			ext.To = at
+		}
+	}
+	return ext, nil
+}
+
+// date looks at a few blocks from a number on, in steps.
+func (s *Stream) date(ctx context.Context, ext Extent, number, step uint64) (time.Time, error) {
+	for range lookBack {
+		h, _, err := s.cfg.Past.Block(ctx, number)
+		if err == nil && h.Epoch == ext.Info.Epoch {
+			return time.UnixMilli(h.SourceTime), nil
+		}
+		if err != nil && !errors.Is(err, ErrAbsent) {
+			return time.Time{}, err
+		}
+		if number += step; number < ext.First || number > ext.Last {
+			break
+		}
+	}
+	return time.Time{}, fmt.Errorf("the ends of what there is: %w", ErrAbsent)
 }
 
 // Open begins at a moment: at the block to start at before it. What lies before all
 // that there is means its start. ErrNothing: there is nothing. Close the reader when
 // done.
 func (s *Stream) Open(ctx context.Context, from From, now time.Time) (*Reader, error) {
-	ext, ok := s.cfg.Past.Extent()
+	ext, number, err := s.find(ctx, from, now)
+	if err != nil {
+		return nil, err
+	}
+	return s.reader(ext, number), nil
+}
+
+// find is what there is, and the block to start at for a moment.
+func (s *Stream) find(ctx context.Context, from From, now time.Time) (Extent, uint64, error) {
+	ext, ok := s.Extent()
 	if !ok {
-		return nil, ErrNothing
+		return ext, 0, ErrNothing
+	}
+	if from.kind == fromAgo && ext.To.IsZero() {
+		var err error
+		if ext, err = s.Date(ctx); err != nil {
+			return ext, 0, err
+		}
 	}
 	number, err := s.seek(ctx, ext, from.Time(now, ext))
 	if err != nil {
-		return nil, fmt.Errorf("looking for %v: %w", from, err)
+		return ext, 0, fmt.Errorf("looking for %v: %w", from, err)
 	}
-	return s.reader(ext, number), nil
+	return ext, number, nil
 }
 
 // seek finds the block to start at. A stream's very first block is one too, whatever
@@ -106,11 +193,11 @@ type Piece struct {
 }
 
 // Pieces is the parts of an extent, in order; nil if there would be more than
-// MaxPieces. Their indexes are of the source's clock and not of the extent: they stay
+// MaxPieces, or if it is not dated. Their indexes are of the source's clock and not of the extent: they stay
 // the same when its beginning is forgotten.
 func (e Extent) Pieces() []Piece {
 	first, last := pieceAt(e.From), pieceAt(e.To)
-	if last < first || last-first >= MaxPieces {
+	if e.From.IsZero() || e.To.IsZero() || last < first || last-first >= MaxPieces {
 		return nil
 	}
 	var all []Piece
@@ -134,7 +221,7 @@ func pieceTime(i int64) time.Time { return time.UnixMilli(i * PieceTime.Millisec
 // there is no such piece.
 func (s *Stream) OpenPiece(ctx context.Context, i int64) (*Reader, error) {
 	ext, ok := s.Finished()
-	if !ok || i < pieceAt(ext.From) || i > pieceAt(ext.To) {
+	if !ok || ext.Pieces() == nil || i < pieceAt(ext.From) || i > pieceAt(ext.To) {
 		return nil, ErrNothing
 	}
 	from, err := s.seek(ctx, ext, pieceTime(i))

@@ -37,6 +37,7 @@ type Film struct {
 	live    bool
 	absent  map[uint64]bool
 	lengths bool
+	undated bool
 	gate    chan struct{} // Block waits for it; nil: it does not
 	asked   []uint64
 	now     int // Blocks under way
@@ -102,6 +103,13 @@ func (f *Film) Index(known bool) {
 	f.lengths = known
 }
 
+// Undate makes the extent not say when it begins and ends.
+func (f *Film) Undate() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.undated = true
+}
+
 // Shut makes every Block wait until the returned function is called.
 func (f *Film) Shut() (open func()) {
 	f.mu.Lock()
@@ -131,7 +139,12 @@ func (f *Film) Join(first, last uint64) []byte { return bytes.Join(f.data[first:
 func (f *Film) Extent() (rewind.Extent, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	at := func(n uint64) time.Time { return time.UnixMilli(f.headers[n].SourceTime) }
+	at := func(n uint64) time.Time {
+		if f.undated {
+			return time.Time{}
+		}
+		return time.UnixMilli(f.headers[n].SourceTime)
+	}
 	return rewind.Extent{Info: f.info, First: f.first, Last: f.last, From: at(f.first), To: at(f.last), Live: f.live}, true
 }
 
