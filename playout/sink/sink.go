@@ -1,17 +1,20 @@
 // Package sink writes what is played to standard output or to a file.
 //
 //	Push ──▶ bounded queue ──Run──▶ stdout, file, pipe
+//	         the past ──RunFrom──▶
 //
 // Push never waits: whoever reads may be slow, stopped or gone, and nothing else
 // may notice. What does not fit is dropped in whole blocks, oldest first, and the
-// gap is marked for the decoder by the function the host gives. The package
-// knows no media format.
+// gap is marked for the decoder by the function the host gives. What is past waits for
+// its reader instead. The package knows no media format.
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -54,7 +57,7 @@ type Sink struct {
 	created bool          // by Open
 	wake    chan struct{} // holds a token when there may be something to do
 
-	// owned by Run's writer
+	// owned by the writer
 	file *os.File // nil until a pipe is opened
 
 	mu    sync.Mutex // guards what follows
@@ -148,13 +151,43 @@ func (s *Sink) take() item {
 }
 
 // Run writes until End, ctx's end, or a failure: ErrReaderGone when a pipe's
-// reader closed it, else what writing said. Call it once.
+// reader closed it, else what writing said. Call it, or RunFrom, once.
 //
 // A write to a reader that does not read cannot always be called off; if so it
 // is left behind when ctx ends, until the process does.
 func (s *Sink) Run(ctx context.Context) error {
+	begun := false
+	err := s.run(ctx, func(ctx context.Context) (before, data []byte, err error) {
+		it, ok := s.next(ctx)
+		if !ok {
+			return nil, nil, cmp.Or(ctx.Err(), io.EOF)
+		}
+		if it.gap && begun && s.cfg.MarkGap != nil {
+			before = s.cfg.MarkGap(it.data)
+		}
+		begun = true
+		return before, it.data, nil
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.queue) > 0 {
+		s.take()
+		s.stats.Dropped++
+	}
+	return err
+}
+
+// RunFrom is like Run, but writes what next gives instead of what is pushed: a block,
+// and what goes before it. Next is called when the reader has taken what was before,
+// so that one that does not read loses nothing. It ends with what next ends with; with
+// io.EOF in order.
+func (s *Sink) RunFrom(ctx context.Context, next func(context.Context) (before, data []byte, err error)) error {
+	return s.run(ctx, next)
+}
+
+func (s *Sink) run(ctx context.Context, next func(context.Context) (before, data []byte, err error)) error {
 	done := make(chan error, 1)
-	go func() { done <- s.write(ctx) }()
+	go func() { done <- s.write(ctx, next) }()
 	var err error
 	select {
 	case err = <-done:
@@ -164,16 +197,12 @@ func (s *Sink) Run(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
-	for len(s.queue) > 0 {
-		s.take()
-		s.stats.Dropped++
-	}
 	return err
 }
 
-// write is Run's writer. It is the only one that touches the file.
-func (s *Sink) write(ctx context.Context) error {
-	wrote, err := s.writeAll(ctx)
+// write is the writer. It is the only one that touches the file.
+func (s *Sink) write(ctx context.Context, next func(context.Context) (before, data []byte, err error)) error {
+	wrote, err := s.writeAll(ctx, next)
 	if s.file == nil || s.file == os.Stdout {
 		return err
 	}
@@ -186,11 +215,14 @@ func (s *Sink) write(ctx context.Context) error {
 	return err
 }
 
-func (s *Sink) writeAll(ctx context.Context) (wrote bool, err error) {
+func (s *Sink) writeAll(ctx context.Context, next func(context.Context) (before, data []byte, err error)) (wrote bool, err error) {
 	for {
-		it, ok := s.next(ctx)
-		if !ok {
-			return wrote, ctx.Err()
+		before, data, err := next(ctx)
+		if errors.Is(err, io.EOF) {
+			return wrote, nil
+		}
+		if err != nil {
+			return wrote, err
 		}
 		if !wrote {
 			if err := s.begin(); err != nil {
@@ -200,18 +232,18 @@ func (s *Sink) writeAll(ctx context.Context) (wrote bool, err error) {
 			f := s.file
 			defer context.AfterFunc(ctx, func() { f.SetWriteDeadline(time.Unix(1, 0)) })()
 		}
-		if it.gap && wrote && s.cfg.MarkGap != nil {
-			if _, err := s.file.Write(s.cfg.MarkGap(it.data)); err != nil {
+		wrote = true
+		for _, b := range [][]byte{before, data} {
+			if len(b) == 0 {
+				continue
+			}
+			if _, err := s.file.Write(b); err != nil {
 				return true, failure(err)
 			}
 		}
-		wrote = true
-		if _, err := s.file.Write(it.data); err != nil {
-			return true, failure(err)
-		}
 		s.mu.Lock()
 		s.stats.Blocks++
-		s.stats.Bytes += uint64(len(it.data))
+		s.stats.Bytes += uint64(len(data))
 		s.mu.Unlock()
 	}
 }

@@ -269,3 +269,66 @@ func eventually(t *testing.T, ok func() bool) {
 		}
 	}
 }
+
+// TestPastWaitsForItsReader: what comes from the past is not asked for before the reader
+// has taken what was before, however long that takes, and none of it is dropped.
+func TestPastWaitsForItsReader(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	s := &Sink{cfg: Config{Path: "pipe"}, wake: make(chan struct{}, 1), file: w}
+	const blocks, size = 40, 64 << 10
+	asked := make(chan int, blocks+1)
+	n := 0
+	next := func(context.Context) (before, data []byte, err error) {
+		asked <- n
+		if n == blocks {
+			return nil, nil, io.EOF
+		}
+		n++
+		return fmt.Appendf(nil, "%04d", n), bytes.Repeat([]byte{byte(n)}, size), nil
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.RunFrom(t.Context(), next) }()
+	var got []byte
+	for i := range blocks {
+		if i%10 == 0 && len(asked) > 4 { // a pipe holds 64 KiB
+			t.Errorf("%d blocks were asked for ahead of block %d", len(asked), i)
+		}
+		b := make([]byte, 4+size)
+		if _, err := io.ReadFull(r, b); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, b[:4]...)
+		if !bytes.Equal(b[4:], bytes.Repeat([]byte{byte(i + 1)}, size)) || string(b[:4]) != fmt.Sprintf("%04d", i+1) {
+			t.Fatalf("block %d is not right, or what goes before it: %q", i+1, got)
+		}
+		<-asked
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if st := s.Stats(); st.Blocks != blocks || st.Bytes != blocks*size || st.Dropped != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// TestPastFails: what next ends with, RunFrom does.
+func TestPastFails(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out.ts")
+	s, err := Open(Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	steps := []error{nil, broken}
+	err = s.RunFrom(t.Context(), func(context.Context) (before, data []byte, err error) {
+		err, steps = steps[0], steps[1:]
+		return nil, []byte("a"), err
+	})
+	if !errors.Is(err, broken) || read(t, path) != "a" {
+		t.Errorf("%v, %q", err, read(t, path))
+	}
+}
