@@ -69,6 +69,7 @@ type Host struct {
 	done   chan struct{} // closed when the loop has ended
 	stop   context.CancelFunc
 	wg     sync.WaitGroup // loop, workers, joiner
+	past   past
 
 	// owned by the loop
 	core         *relay.Core
@@ -112,7 +113,7 @@ func Start(cfg Config) (*Host, error) {
 		media:  make(chan relay.Output, maxMedia),
 		status: make(chan chan relay.Status),
 		joined: make(chan struct{}), left: make(chan struct{}), done: make(chan struct{}),
-		stop: stop, upload: cfg.Participant.Upload,
+		stop: stop, upload: cfg.Participant.Upload, past: newPast(),
 		core: relay.New(time.Now(), cfg.Participant, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))),
 	}
 	if cfg.Gossip {
@@ -437,6 +438,7 @@ func (h *Host) do(o relay.Output) {
 	case relay.Keep:
 		h.cfg.Store.Put(o.Shard)
 	case relay.Opened:
+		h.past.opened(o.Info)
 		if h.cfg.Store != nil {
 			h.cfg.Store.PutInfo(store.Key{Stream: o.Info.Stream, Epoch: o.Info.Epoch}, o.Raw)
 		}

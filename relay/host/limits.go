@@ -19,4 +19,11 @@ const (
 	rejoinEvery = time.Second
 	// leavePatience is how long a goodbye may take.
 	leavePatience = 2 * time.Second
+
+	// maxReaders is how many calls of Block and Seek may be under way; further ones
+	// wait.
+	maxReaders = 32
+	// maxOpen is how many streams' infos are kept for readers of the past; the first
+	// is forgotten.
+	maxOpen = 64
 )

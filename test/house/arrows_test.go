@@ -21,7 +21,7 @@ var arrows = map[string][]string{
 
 	"relay/pull":        {"overlay", "membership", "stripe"},
 	"relay/quicnet":     {"relay", "membership", "stripe", "stripe/wire"},
-	"relay/host":        {"relay", "relay/quicnet", "relay/store", "overlay", "membership", "membership/gossip", "stripe"},
+	"relay/host":        {"fec", "relay", "relay/quicnet", "relay/store", "overlay", "membership", "membership/gossip", "stripe"},
 	"relay/store":       {"stripe", "stripe/wire"},
 	"relay/source":      {"fec", "membership", "stripe", "stripe/ts"},
 	"membership/gossip": {"membership", "relay/quicnet", "stripe/wire"},
