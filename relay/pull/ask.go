@@ -163,11 +163,11 @@ func (p *Puller) takeBack(now time.Time, number, held uint64) {
 		if a.number != number {
 			continue
 		}
-		b := p.at(number)
+		b, enough := p.at(number), p.enough()
 		if a.old {
-			b = p.history.at(number)
+			b, enough = p.history.at(number), p.need()
 		}
-		if held>>a.stripe&1 == 1 || b == nil || b.whole || b.missed || b.count() >= p.enough() {
+		if held>>a.stripe&1 == 1 || b == nil || b.whole || b.missed || b.count() >= enough {
 			p.cancel(now, i)
 			p.counts.Cancelled++
 			i--

@@ -2,6 +2,7 @@ package pull
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -138,5 +139,140 @@ func TestAbsent(t *testing.T) {
 	}
 	if at, on := r.p.Fetching(); on {
 		t.Errorf("and got to %d", at)
+	}
+}
+
+// A stretch that goes on where it has got to asks for nothing again, and takes back
+// only what it leaves out.
+func TestGoesOn(t *testing.T) {
+	r := library(t)
+	r.p.Fetch(r.now, History{From: 10, Upto: 12, Ahead: 5})
+	r.step()
+	for s := range 4 {
+		a := r.p.asks[0]
+		if a.number != 10 {
+			t.Fatalf("shard %d is of block %d", s, a.number)
+		}
+		r.store.has[10] |= 1 << a.stripe
+		r.p.GotOld(r.now, a.of.id, 10, a.stripe)
+	}
+	r.p.Fetched(r.now, 10)
+	r.step()
+	before := r.p.Counters()
+	r.p.Fetch(r.now, History{From: 11, Upto: 14, Ahead: 5})
+	r.step()
+	after := r.p.Counters()
+	if got := r.blocks(); got != " 11:4 12:4 13:4 14:4" || after.Asked-before.Asked != 8 || after.Cancelled != before.Cancelled {
+		t.Errorf("asked for%s: %+v", got, after)
+	}
+	r.p.Fetch(r.now, History{From: 12, Upto: 13, Ahead: 5})
+	r.step()
+	if got, c := r.blocks(), r.p.Counters(); got != " 12:4 13:4" || c.Asked != after.Asked || c.Cancelled-after.Cancelled != 8 {
+		t.Errorf("asked for%s: %+v", got, c)
+	}
+	r.p.Fetch(r.now, History{From: 12, Upto: 99, Ahead: 4})
+	r.step()
+	if got := r.blocks(); got != " 12:4 13:4 14:4 15:4" {
+		t.Errorf("asked for%s", got)
+	}
+	var taken []uint64
+	for _, o := range outputs[Taken](r) {
+		taken = append(taken, o.Number)
+	}
+	if want := "[10 11 12 13 14 14 15]"; fmt.Sprint(taken) != want {
+		t.Errorf("taken up %v, want %s", taken, want)
+	}
+}
+
+// One shard of each block is asked for when its header is all that is wanted.
+func TestHeaders(t *testing.T) {
+	r := library(t)
+	r.store.has[12] = 0b100000
+	r.p.Fetch(r.now, History{From: 10, Upto: 14, Ahead: 64, Headers: true})
+	r.step()
+	if got := r.blocks(); got != " 10:1 11:1 13:1 14:1" {
+		t.Errorf("asked for%s", got)
+	}
+	for len(r.p.asks) > 0 {
+		a := r.p.asks[0]
+		r.p.GotOld(r.now, a.of.id, a.number, a.stripe)
+		r.p.Fetched(r.now, a.number)
+		r.step()
+	}
+	if at, on := r.p.Fetching(); on {
+		t.Errorf("got to %d", at)
+	}
+	if c := r.p.Counters(); c.Asked != 4 || c.Answered != 4 || c.Wasted != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// A shard of the past says nothing of what is live.
+func TestOldIsNotLive(t *testing.T) {
+	r := library(t)
+	r.p.Fetch(r.now, History{From: 10, Upto: 10, Ahead: 1})
+	r.step()
+	for _, a := range slices.Clone(r.p.asks) {
+		r.p.GotOld(r.now, a.of.id, a.number, a.stripe)
+	}
+	r.p.Fetched(r.now, 10)
+	r.step()
+	if r.p.started {
+		t.Error("a block of the past began what is live")
+	}
+}
+
+// Where a gap is long its blocks are given up together, not one after the other.
+func TestLongGap(t *testing.T) {
+	r := library(t)
+	r.p.Fetch(r.now, History{From: 80, Upto: 140, Ahead: MaxAhead})
+	r.step()
+	r.answerAll()
+	r.stay(absentAfter + absentAfter/5)
+	if got := outputs[Absent](r); len(got) != 41 || got[0].Number != 100 || got[40].Number != 140 {
+		t.Errorf("given up: %v", got)
+	}
+}
+
+// Without any neighbour it takes longer: one may come.
+func TestAbsentAlone(t *testing.T) {
+	r := newRig(t, nil)
+	r.p.Fetch(r.now, History{From: 0, Upto: 0, Ahead: 1})
+	r.pass(absentAlone - time.Millisecond)
+	if got := outputs[Absent](r); len(got) > 0 {
+		t.Errorf("given up: %v", got)
+	}
+	r.pass(time.Second)
+	if got := outputs[Absent](r); len(got) != 1 {
+		t.Errorf("given up: %v", got)
+	}
+}
+
+// What was offered and is not there is answered.
+func TestLost(t *testing.T) {
+	r := library(t)
+	r.store.has[7] = 63
+	r.hear(1, &overlay.Want{Pieces: []overlay.Piece{{Number: 7, Stripes: 0b100}}})
+	if got := outputs[Serve](r); len(got) != 1 || got[0].Number != 7 || got[0].Stripe != 2 {
+		t.Fatalf("served %v", got)
+	}
+	r.p.Lost(node(1), 7, 2, false)
+	r.step()
+	if got := heardBy[*overlay.Lack](r, 1); len(got) != 1 || got[0].Busy || got[0].Pieces[0] != (overlay.Piece{Number: 7, Stripes: 0b100}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// stay lets time pass while the library's neighbours say what they hold, and send
+// what they are asked for.
+func (r *rig) stay(d time.Duration) {
+	r.t.Helper()
+	const step = 500 * time.Millisecond
+	for ; d > 0; d -= step {
+		r.pass(min(d, step))
+		r.answerAll()
+		for i := 1; i <= 2; i++ {
+			r.hear(i, &overlay.Window{Epoch: 9, Stripes: 63, Runs: []overlay.Run{{First: 0, Last: 99}}})
+		}
 	}
 }

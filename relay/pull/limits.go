@@ -139,9 +139,10 @@ const (
 	// skipAtOnce is how many blocks of history that are there already are passed over
 	// in one step.
 	skipAtOnce = 256
-	// absentAfter is how long nobody may have enough of a block of history, the next one
-	// needed, before it is given up.
+	// absentAfter is how long nobody may have enough of a block of history before it is
+	// given up, and absentAlone the same while there is no neighbour at all.
 	absentAfter = 3 * time.Second
+	absentAlone = 10 * time.Second
 
 	// ServeShare is the share of the upload that the caller's Meter should be given:
 	// what is pulled must not delay what is pushed.

@@ -256,6 +256,7 @@ func (n *member) step() {
 			n.serve(o)
 		case Hangup:
 			n.hung[indexOf(o.Peer)] = true
+		case Taken:
 		case Absent:
 			n.absent = append(n.absent, o.Number)
 		default:

@@ -254,21 +254,29 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// Where the past reaches: what two neighbours have, or the only one.
+// Where the past reaches: what two neighbours have, or the only one, and as far back
+// as they have enough shards together.
 func TestExtent(t *testing.T) {
 	r := newRig(t, nil)
-	if _, ok := r.p.Extent(); ok {
+	if _, _, ok := r.p.Extent(); ok {
 		t.Error("nobody, and there is a past")
 	}
-	for i, c := range []struct{ runs, want overlay.Run }{
-		{overlay.Run{First: 5, Last: 90}, overlay.Run{First: 5, Last: 90}},
-		{overlay.Run{First: 9, Last: 80}, overlay.Run{First: 5, Last: 80}},
-		{overlay.Run{First: 1, Last: 1 << 31}, overlay.Run{First: 1, Last: 90}},
+	for i, c := range []struct {
+		stripes   uint64
+		live      bool
+		runs      overlay.Run
+		want      overlay.Run
+		goes, any bool
+	}{
+		{stripes: 0b111, runs: overlay.Run{First: 5, Last: 90}}, // three of the four that are needed
+		{stripes: 0b1001, runs: overlay.Run{First: 9, Last: 90}, want: overlay.Run{First: 9, Last: 90}, any: true},
+		{stripes: 63, runs: overlay.Run{First: 7, Last: 80}, want: overlay.Run{First: 9, Last: 90}, any: true},
+		{stripes: 63, live: true, runs: overlay.Run{First: 1, Last: 1 << 31}, want: overlay.Run{First: 1, Last: 90}, goes: true, any: true},
 	} {
 		r.p.Up(r.now, node(i+1))
-		r.hear(i+1, &overlay.Window{Epoch: 9, Ask: true, Stripes: 63, Runs: []overlay.Run{c.runs}})
-		if got, ok := r.p.Extent(); !ok || got != c.want {
-			t.Errorf("with %d neighbours: %v, want %v", i+1, got, c.want)
+		r.hear(i+1, &overlay.Window{Epoch: 9, Ask: true, Live: c.live, Stripes: c.stripes, Runs: []overlay.Run{c.runs}})
+		if got, live, ok := r.p.Extent(); ok != c.any || got != c.want || live != c.goes {
+			t.Errorf("with %d neighbours: %v %t %t, want %v %t %t", i+1, got, live, ok, c.want, c.goes, c.any)
 		}
 	}
 }

@@ -262,28 +262,49 @@ func (p *Puller) Neighbours() []membership.NodeID {
 }
 
 // Extent is what can be had of the past, as neighbours tell: the newest stretch whose
-// last block two of them have, or the only one.
-func (p *Puller) Extent() (run overlay.Run, ok bool) {
-	var lasts []uint64
+// last block two of them have, or the only one, as far back as they have enough
+// shards together. With live, new blocks come.
+func (p *Puller) Extent() (run overlay.Run, live, ok bool) {
+	var lasts, firsts []uint64
 	for _, nb := range p.near {
 		if last, has := nb.newest(); has && nb.epoch == p.cfg.Info.Epoch {
 			lasts = append(lasts, last)
+			live = live || nb.live
 		}
 	}
 	if len(lasts) == 0 {
-		return run, false
+		return run, false, false
 	}
 	slices.Sort(lasts)
 	run.Last = lasts[max(0, len(lasts)-2)]
-	run.First = run.Last
 	for _, nb := range p.near {
-		for _, r := range nb.runs {
-			if nb.epoch == p.cfg.Info.Epoch && r.First <= run.Last && r.Last >= run.Last {
-				run.First = min(run.First, r.First)
-			}
+		if first, has := nb.back(p.cfg.Info.Epoch, run.Last); has {
+			firsts = append(firsts, first)
 		}
 	}
-	return run, true
+	slices.Sort(firsts)
+	for _, run.First = range firsts {
+		var stripes uint64
+		for _, nb := range p.near {
+			if first, has := nb.back(p.cfg.Info.Epoch, run.Last); has && first <= run.First {
+				stripes |= nb.stripes & p.all
+			}
+		}
+		if bits.OnesCount64(stripes) >= p.cfg.Info.Layout.K {
+			return run, live, true
+		}
+	}
+	return overlay.Run{}, live, false
+}
+
+// back is how far back a neighbour has the blocks before this one.
+func (nb *neighbour) back(epoch uint32, last uint64) (first uint64, ok bool) {
+	for _, r := range nb.runs {
+		if nb.epoch == epoch && r.First <= last && r.Last >= last {
+			return r.First, true
+		}
+	}
+	return 0, false
 }
 
 // join makes a peer a neighbour.

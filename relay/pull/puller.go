@@ -37,7 +37,10 @@ type Store interface {
 	// bytes one of them is as it travels.
 	Holds(number uint64) (stripes uint64, size int)
 	// Runs are the stretches of whole blocks held besides those of late, ascending.
+	// What they hold is less certain: the caller answers for it with Lost.
 	Runs() []overlay.Run
+	// Here tells which shards of a block need not be fetched with history.
+	Here(number uint64) uint64
 }
 
 // Meter lets bytes through at a rate, by debt, as relay.Bucket does: Take always
@@ -57,7 +60,7 @@ type Say struct {
 }
 
 // Serve sends a held shard to To; it is dropped if it has not gone at Expires. It is
-// paid for already. If it is not held any more, nothing is sent.
+// paid for already. If it is not held any more, the caller says Lost.
 type Serve struct {
 	To      membership.NodeID
 	Number  uint64
@@ -77,6 +80,11 @@ type Hangup struct {
 // Absent: nobody has enough of this block of history, and it is passed over.
 type Absent struct{ Number uint64 }
 
+// Taken: a block of history is fetched from now on, or passed over if there is enough
+// of it Here.
+type Taken struct{ Number uint64 }
+
+func (Taken) output()  {}
 func (Say) output()    {}
 func (Serve) output()  {}
 func (Dial) output()   {}

@@ -30,7 +30,8 @@ func (h *holder) Holds(number uint64) (uint64, int) {
 	}
 	return h.has[number], h.size
 }
-func (h *holder) Runs() []overlay.Run { return h.runs }
+func (h *holder) Runs() []overlay.Run       { return h.runs }
+func (h *holder) Here(number uint64) uint64 { return h.has[number] }
 
 // unmetered is a Meter that always has room.
 type unmetered struct{}

@@ -214,7 +214,7 @@ func TestSourceGone(t *testing.T) {
 	}
 	set.begin = func(m *mesh) {
 		m.in(17*time.Second+500*time.Millisecond, func() {
-			run, ok := m.nodes[late].p.Extent()
+			run, _, ok := m.nodes[late].p.Extent()
 			if !ok || run != (overlay.Run{First: 0, Last: 149}) {
 				t.Errorf("to be had are %v, %v", run, ok)
 			}
