@@ -13,7 +13,7 @@ import (
 // overlay.Roots relays a stripe so leaves pull to others, and a twentieth unused:
 // k slots, and with them the stream, are more than they all.
 func (c *Core) slots(info stripe.Info, source bool) int {
-	most := c.cfg.Upload / float64(max(1, len(c.streams))) / info.SlotRate()
+	most := c.cfg.Upload / float64(max(1, c.busy())) / info.SlotRate()
 	slots := int(most * 0.85 * 0.875)
 	if source {
 		slots = max(slots, min(overlay.Roots*info.Layout.N(), int(most*stripe.SourceShare)),
@@ -24,7 +24,7 @@ func (c *Core) slots(info stripe.Info, source bool) int {
 
 // hasRoom reports whether a relay may take k stripes besides its home stripes.
 func (c *Core) hasRoom(info stripe.Info) bool {
-	share := c.cfg.Download / float64(max(1, len(c.streams)))
+	share := c.cfg.Download / float64(max(1, c.busy()))
 	return !c.cfg.Play && share >= info.SlotRate()*float64(info.Layout.K+1)
 }
 

@@ -153,11 +153,13 @@ func (c *Core) Handle(now time.Time, in Input) []Output {
 	case Leave:
 		c.leave(now)
 	case Wake:
+	case Carry, Stored, Fetch, StopFetch, Lost:
+		c.handlePast(now, in)
 	default:
 		panic(fmt.Sprintf("relay: input %T", in))
 	}
 	switch in.(type) {
-	case Arrived, Checked, Rebuilt, Publish, Learned, Rumour, Measured, Wake:
+	case Arrived, Checked, Rebuilt, Publish, Learned, Rumour, Measured, Wake, Fetch, StopFetch, Lost:
 	default:
 		c.announcer.Changed()
 		c.moved = true
@@ -193,8 +195,9 @@ func (c *Core) step(now time.Time) {
 		c.drain(now, s)
 		s.catchUp(now, c.past, &c.out)
 		c.stepPull(now, s)
-		if !s.goneAt.IsZero() && !now.Before(s.goneAt) {
-			c.closeStream(now, s)
+		c.seekNewer(now, s)
+		c.doze(now, s)
+		if !s.goneAt.IsZero() && !now.Before(s.goneAt) && c.isOver(now, s) {
 			i--
 		}
 	}
@@ -219,7 +222,7 @@ func (c *Core) step(now time.Time) {
 	c.seekRoots(now)
 	if c.moved {
 		c.past.SetRate(now, c.spareUpload())
-		c.serving.SetRate(now, c.cfg.Upload*pull.ServeShare)
+		c.serving.SetRate(now, c.cfg.Upload*c.serveShare())
 	}
 	if c.moved && !now.Before(c.movedNext) {
 		c.moved, c.movedNext = false, now.Add(connectionsEvery)
@@ -259,7 +262,7 @@ func (c *Core) dial(now time.Time, id membership.NodeID) {
 // its address after a restart, when all have given it up.
 func (c *Core) seekRoots(now time.Time) {
 	for _, s := range c.streams {
-		if s.source || !s.goneAt.IsZero() || now.Before(s.rootAt) {
+		if s.source || s.ended || now.Before(s.rootAt) {
 			continue
 		}
 		s.rootAt = now.Add(rootEvery)
@@ -306,7 +309,7 @@ func (c *Core) up(now time.Time, id membership.NodeID) {
 		c.out = append(c.out, Say{Peer: id, Msg: &overlay.Hello{Record: raw}})
 	}
 	for _, s := range c.streams {
-		if e, known := c.book.Get(id); !known || !carries(e, s.info.Stream) {
+		if e, known := c.book.Get(id); !known || !carries(e, s.info) {
 			c.out = append(c.out, Say{Peer: id, Msg: &overlay.Sample{Stream: s.info.Stream, Info: s.rawInfo}})
 		}
 		s.forest.Up(now, id)
@@ -319,9 +322,10 @@ func (c *Core) up(now time.Time, id membership.NodeID) {
 	}
 }
 
-func carries(e *membership.Entry, id stripe.ID) bool {
-	_, ok := e.Carries(id)
-	return ok
+// carries reports whether somebody says that it carries this run of a stream, or a later one.
+func carries(e *membership.Entry, info stripe.Info) bool {
+	k, ok := e.Carries(info.Stream)
+	return ok && k.Epoch >= info.Epoch
 }
 
 func (c *Core) down(now time.Time, in Down) {
@@ -488,7 +492,7 @@ func (c *Core) wantAny() {
 	c.wants = slices.DeleteFunc(c.wants, func(id stripe.ID) bool { return !slices.Contains(c.cfg.Streams, id) })
 	for _, e := range c.book.All() {
 		for _, k := range e.Streams {
-			if len(c.wants)+len(c.streams) >= MaxStreams {
+			if len(c.wants)+c.busy() >= MaxStreams {
 				return
 			}
 			if e.Doubted || c.stream(k.Stream) != nil || c.isPast(k.Stream, k.Epoch) || slices.Contains(c.wants, k.Stream) ||

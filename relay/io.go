@@ -48,6 +48,7 @@ type Rebuilt struct {
 	Stream stripe.ID
 	Epoch  uint32
 	Number uint64
+	Old    bool // it is of the past
 	Parity bool // a data shard was missing
 	Shards []*stripe.Shard
 	Data   []byte
@@ -178,6 +179,7 @@ type Check struct {
 	// Known is what was proved of the block before, or nil. A shard that agrees
 	// with it needs no signature check.
 	Known *Proof
+	Old   bool // it is of the past
 }
 
 // Proof is what the source's signature was found to vouch for.
@@ -191,6 +193,7 @@ type Proof struct {
 type Rebuild struct {
 	Coder  *fec.Coder
 	Shards []*stripe.Shard // by index; nil where missing
+	Old    bool            // it is of the past
 }
 
 func (Say) output()       {}
@@ -249,7 +252,7 @@ func (c Check) DoWith(signed func(h *stripe.Header, root stripe.Root, sig *[64]b
 func (r Rebuild) Do() Input {
 	have := make([][]byte, len(r.Shards))
 	var of *stripe.Shard
-	done := Rebuilt{}
+	done := Rebuilt{Old: r.Old}
 	for i, s := range r.Shards {
 		switch {
 		case s != nil:

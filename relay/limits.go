@@ -89,4 +89,19 @@ const (
 	// maxPast is how many ended epochs are remembered, so that an old info does
 	// not open them again; the oldest is forgotten.
 	maxPast = 64
+	// MaxStretches is how many stretches of a stream's past our store is asked for;
+	// of more the newest count.
+	MaxStretches = 16
+	// restAfter is how long nothing may come of a stream before it rests: it counts no
+	// more when upload and places are shared out.
+	restAfter = 30 * time.Second
+	// extentGap is how many blocks may lie between two stretches of the past that are
+	// told as one: what neighbours have is known two seconds late.
+	extentGap = 64
+	// restShare is the share of the upload that neighbours may pull while nothing is
+	// live.
+	restShare = 0.8
+	// newerEvery is how often it is looked whether somebody has a later run of a
+	// stream.
+	newerEvery = time.Second
 )

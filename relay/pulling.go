@@ -29,14 +29,13 @@ func (c *Core) newPuller(now time.Time, s *stream) *pull.Puller {
 type holdings struct{ *stream }
 
 func (h holdings) Holds(number uint64) (stripes uint64, size int) {
-	b := h.window.at(number)
-	if b == nil || b.have == 0 {
-		return 0, 0
+	stripes, size = h.offered(number), h.typical()
+	if b := h.window.at(number); b != nil && b.have != 0 {
+		stripes |= b.have
+		size = len(b.shards[bits.TrailingZeros64(b.have)].Encoded())
 	}
-	return b.have, len(b.shards[bits.TrailingZeros64(b.have)].Encoded())
+	return stripes, size
 }
-
-func (holdings) Runs() []overlay.Run { return nil }
 
 // meter is the upload for what neighbours pull: a share of it, and of what the
 // children leave, which it has in common with newcomers' past. Without upload nothing
@@ -62,7 +61,7 @@ func (c *Core) stepPull(now time.Time, s *stream) {
 	if !now.Before(s.lookAt) {
 		s.lookAt = now.Add(lookEvery)
 		s.pull.Silent(s.forest.Silent(now))
-		s.pull.SetStripes(s.forest.Carried())
+		s.pull.SetStripes(s.stripesTold())
 		s.pull.Ancestors(s.forest.Ancestors())
 	}
 	s.pull.Step(now)
@@ -76,9 +75,11 @@ func (c *Core) drainPull(now time.Time, s *stream) {
 		case pull.Say:
 			c.out = append(c.out, Say{Peer: o.To, Msg: o.Msg})
 		case pull.Serve:
-			if b := s.window.at(o.Number); b != nil && b.have>>o.Stripe&1 == 1 {
-				c.out = append(c.out, Forward{Peer: o.To, Shard: b.shards[o.Stripe], Expires: o.Expires, Pulled: true})
-			}
+			c.serve(s, o)
+		case pull.Taken:
+			c.taken(s, o.Number)
+		case pull.Absent:
+			c.absent(s, o.Number)
 		case pull.Dial:
 			c.dial(now, o.Peer)
 		case pull.Hangup:

@@ -65,7 +65,7 @@ func (c *Core) Status(now time.Time) Status {
 
 func (s *stream) status(now time.Time, slots int) StreamStatus {
 	st := StreamStatus{
-		Info: s.info, Source: s.source, Ended: !s.goneAt.IsZero(),
+		Info: s.info, Source: s.source, Ended: s.ended,
 		Head: s.window.head, Started: s.window.started, Window: s.window.bytes,
 		Children: s.forest.Children(), Slots: slots, Counters: s.stats,
 	}

@@ -27,7 +27,11 @@ type stream struct {
 	feeds   [][]feed  // by stripe; in the order in which the children came
 	turn    int       // the stripe whose children catch up first
 	rootAt  time.Time // when the source is next dialled if nothing comes
-	goneAt  time.Time // when a stream that ended is dropped
+	ended   bool      // the last block is known
+	goneAt  time.Time // when a stream that ended is dropped, or rests
+	liveAt  time.Time // when something live last came
+	newerAt time.Time // when it is next looked whether there is a later run
+	past    past
 	stats   Counters
 }
 
@@ -58,6 +62,7 @@ type Counters struct {
 	Payload   uint64 // bytes of stream published or rebuilt
 	Blocks    uint64 // blocks published or rebuilt
 	Signature uint64 // signatures checked
+	Fetched   uint64 // accepted for blocks of the past
 }
 
 func (c *Core) stream(id stripe.ID) *stream {
@@ -120,7 +125,7 @@ func (c *Core) takeInfo(now time.Time, raw []byte, own bool) bool {
 }
 
 func (c *Core) openStream(now time.Time, info stripe.Info, raw []byte, own bool) {
-	if len(c.streams) >= MaxStreams || c.streamByTag(info.Stream.Tag()) != nil || c.isPast(info.Stream, info.Epoch) {
+	if c.streamByTag(info.Stream.Tag()) != nil || c.isPast(info.Stream, info.Epoch) || !c.makePlace(now) {
 		return
 	}
 	coder, err := fec.New(info.Layout)
@@ -129,7 +134,7 @@ func (c *Core) openStream(now time.Time, info stripe.Info, raw []byte, own bool)
 	}
 	s := &stream{
 		info: info, rawInfo: slices.Clone(raw), source: own, play: c.cfg.Play,
-		coder: coder, feeds: make([][]feed, info.Layout.N()),
+		coder: coder, feeds: make([][]feed, info.Layout.N()), liveAt: now,
 	}
 	c.streams = append(c.streams, s)
 	s.forest = overlay.New(now, overlay.Config{
@@ -159,7 +164,17 @@ func (c *Core) tell(s *stream) {
 	}
 }
 
+// closeStream ends our part in a run of a source, for good.
 func (c *Core) closeStream(now time.Time, s *stream) {
+	c.dropStream(now, s)
+	c.over = append(c.over, epochOf{s.info.Stream, s.info.Epoch})
+	if len(c.over) > maxPast {
+		c.over = slices.Delete(c.over, 0, 1)
+	}
+}
+
+// dropStream ends our part in a stream for now.
+func (c *Core) dropStream(now time.Time, s *stream) {
 	s.forest.Close()
 	c.drain(now, s)
 	if s.pull != nil {
@@ -169,10 +184,6 @@ func (c *Core) closeStream(now time.Time, s *stream) {
 	c.streams = slices.DeleteFunc(c.streams, func(o *stream) bool { return o == s })
 	if c.stream(s.info.Stream) == nil {
 		c.book.Unfollow(s.info.Stream)
-	}
-	c.over = append(c.over, epochOf{s.info.Stream, s.info.Epoch})
-	if len(c.over) > maxPast {
-		c.over = slices.Delete(c.over, 0, 1)
 	}
 	if slices.Contains(c.cfg.Streams, s.info.Stream) {
 		c.wants = append(c.wants, s.info.Stream)
@@ -225,6 +236,10 @@ func (c *Core) arrived(now time.Time, in Arrived) {
 	if !fed && s.unasked(now, p, shard) {
 		return
 	}
+	if s.ofPast(p.id, shard.Number, shard.Index, fed) {
+		c.arrivedOld(now, s, p, shard)
+		return
+	}
 	b := s.window.open(&shard.Header)
 	bit := uint64(1) << shard.Index
 	switch {
@@ -265,7 +280,7 @@ func (c *Core) check(now time.Time, s *stream, b *block, p *peer, shard *stripe.
 		s.stats.Signature++
 	}
 	b.asked |= 1 << shard.Index
-	c.out = append(c.out, Check{Peer: p.id, Shard: shard, Known: b.proof})
+	c.out = append(c.out, Check{Peer: p.id, Shard: shard, Known: b.proof, Old: b.old})
 }
 
 func (b *block) wait(in Arrived) {
@@ -285,6 +300,10 @@ func (c *Core) strike(now time.Time, p *peer, why string) {
 func (c *Core) checked(now time.Time, in Checked) {
 	s := c.stream(in.Shard.Stream)
 	if s == nil || s.info.Epoch != in.Shard.Epoch {
+		return
+	}
+	if in.Old {
+		c.checkedOld(now, s, in)
 		return
 	}
 	b := s.window.get(in.Shard.Number)
@@ -342,6 +361,7 @@ func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, f
 	}
 	pulled := !fed && !made && s.got(now, from, shard)
 	s.window.put(b, shard)
+	c.cameLive(now, s)
 	if fed || s.source {
 		s.got(now, from, shard)
 		s.forest.Got(now, from, shard.Index, shard.Number)
@@ -354,6 +374,7 @@ func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, f
 	if c.cfg.Keep {
 		c.out = append(c.out, Keep{Shard: shard})
 	}
+	c.alsoOld(now, s, b, shard)
 	if b.Has(stripe.End) {
 		s.end(now, b.Number)
 	}
@@ -389,8 +410,8 @@ func (s *stream) lacks(b *block) bool {
 
 // end marks a stream whose last block is known: silence is no fault from now on.
 func (s *stream) end(now time.Time, number uint64) {
-	if s.goneAt.IsZero() {
-		s.goneAt = now.Add(lingering)
+	if !s.ended {
+		s.ended, s.goneAt = true, now.Add(lingering)
 		s.forest.End(now, number)
 	}
 }
@@ -400,6 +421,10 @@ func (s *stream) end(now time.Time, number uint64) {
 func (c *Core) rebuilt(now time.Time, in Rebuilt) {
 	s := c.stream(in.Stream)
 	if s == nil || s.info.Epoch != in.Epoch {
+		return
+	}
+	if in.Old {
+		c.rebuiltOld(now, s, in)
 		return
 	}
 	b := s.window.at(in.Number)

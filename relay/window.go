@@ -15,6 +15,7 @@ type block struct {
 	asked  uint64          // bit i: shard i is being checked or waits for it
 	bytes  int
 
+	old      bool      // it is of the past, and not in the window
 	withheld uint64    // bit i: shard i was pulled, and not passed on
 	checking bool      // a signature check is under way
 	waiting  []Arrived // shards that came meanwhile
@@ -36,6 +37,7 @@ func (b *block) count() int { return bits.OnesCount64(b.have) }
 type window struct {
 	ring     [MaxWindowBlocks]*block // by number; only proved blocks
 	head     uint64                  // newest proved block
+	first    uint64                  // the block with which it began
 	low      uint64                  // none below is held or taken any more
 	started  bool
 	bytes    int
@@ -86,7 +88,7 @@ func (w *window) prove(b *block, p *Proof) {
 	}
 	switch {
 	case !w.started:
-		w.started, w.head, w.low = true, b.Number, 0
+		w.started, w.head, w.first, w.low = true, b.Number, b.Number, 0
 		if b.Number >= MaxWindowBlocks {
 			w.low = b.Number - MaxWindowBlocks + 1
 		}
