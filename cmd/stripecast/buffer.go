@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,26 +25,49 @@ const (
 	leftover = 24 * time.Hour
 )
 
-// buffer is the flags of the back buffer. The zero buffer is none.
+// buffer is the flags of the back buffer, or of a recording, which is one that forgets
+// nothing. The zero buffer is none.
 type buffer struct {
 	keep       time.Duration
 	dir, quota string
+	record     string         // directory; empty: a back buffer
+	set        *pflag.FlagSet // nil: what is not as by default was given
 }
 
 func (b *buffer) flags(f *pflag.FlagSet) {
+	b.set = f
 	f.DurationVar(&b.keep, "buffer", store.DefaultKeep, "how much of the past to keep on disk; 0 keeps nothing")
 	f.StringVar(&b.dir, "buffer-dir", "", "`DIR` to keep it in (default: stripecast/buffer in the user's cache directory)")
 	f.StringVar(&b.quota, "buffer-quota", "auto", "most `BYTES` that it may take, as in 500M or 4G; auto is a tenth of what is free and at most 2 GiB")
 }
 
+// recordFlag is for those who can record.
+func (b *buffer) recordFlag(f *pflag.FlagSet, what string) {
+	f.StringVar(&b.record, "record", "", "keep "+what+" for ever in `DIR`, in place of a buffer; --buffer-quota bounds it, and nothing else does")
+}
+
+// given reports whether the user gave any of these flags.
+func (b *buffer) given(names ...string) bool {
+	return b.set != nil && slices.ContainsFunc(names, b.set.Changed)
+}
+
 // config is what the flags come to, without a logger. It is nil if nothing is kept.
 func (b *buffer) config() (*store.Config, error) {
-	if b.keep == 0 {
-		return nil, nil
-	}
 	cfg := store.DefaultConfig()
-	cfg.Keep = b.keep
-	if b.keep < time.Second {
+	switch {
+	case b.record != "":
+		if b.given("buffer", "buffer-dir") {
+			return nil, fail(errors.New("a recording and a buffer"), "a recording holds all that a buffer would: leave out --buffer and --buffer-dir, or --record")
+		}
+		cfg.Keep, cfg.Quota = 0, 0
+	case b.given("record"):
+		return nil, fail(errors.New("a recording in no directory"), "give --record DIR")
+	case b.keep == 0:
+		return nil, nil
+	default:
+		cfg.Keep = b.keep
+	}
+	if b.record == "" && b.keep < time.Second {
 		return nil, fail(fmt.Errorf("a buffer of %v", b.keep), "give --buffer of 1s or more, as in 15m, or 0 to keep nothing")
 	}
 	if b.quota != "auto" {
@@ -52,7 +76,7 @@ func (b *buffer) config() (*store.Config, error) {
 			return nil, err
 		}
 		if cfg.Quota < store.MinQuota {
-			return nil, fail(fmt.Errorf("a quota of %s", size(cfg.Quota)), "give --buffer-quota of %s or more, or --buffer 0 to keep nothing", size(store.MinQuota))
+			return nil, fail(fmt.Errorf("a quota of %s", size(cfg.Quota)), "give --buffer-quota of %s or more, or leave it out", size(store.MinQuota))
 		}
 	}
 	return &cfg, nil
@@ -67,6 +91,9 @@ func (b *buffer) open(c *console) (*store.Store, error) {
 		return nil, err
 	}
 	cfg.Logger = slog.New(&teller{c: c})
+	if b.record != "" {
+		return b.openRecord(c, *cfg)
+	}
 	var s *store.Store
 	if b.dir != "" {
 		dir, err := filepath.Abs(b.dir)
@@ -85,6 +112,32 @@ func (b *buffer) open(c *console) (*store.Store, error) {
 	}
 	if s.Stats().Problem == "" {
 		c.say("keeping the last %s in %s, at most %s", short(b.keep), s.Dir(), size(s.Stats().Quota))
+	}
+	return s, nil
+}
+
+// openRecord opens a directory to record in. Whoever asks for that is told at once if it
+// cannot be done.
+func (b *buffer) openRecord(c *console, cfg store.Config) (*store.Store, error) {
+	dir, err := filepath.Abs(b.record)
+	if err != nil {
+		return nil, fail(err, "give --record with its whole path")
+	}
+	s, err := store.Open(dir, cfg)
+	switch {
+	case errors.Is(err, store.ErrLocked):
+		return nil, fail(err, "another stripecast records there: give --record another directory")
+	case err != nil:
+		return nil, err
+	}
+	if why := s.Stats().Problem; why != "" {
+		_ = s.Close() // it wrote nothing
+		return nil, fail(errors.New(why), "give --record a directory that can be made or written to, with more than %s free", size(store.DefaultFree))
+	}
+	if quota := s.Stats().Quota; quota > 0 {
+		c.say("recording to %s, at most %s: then the oldest goes", dir, size(quota))
+	} else {
+		c.say("recording to %s", dir)
 	}
 	return s, nil
 }

@@ -158,7 +158,7 @@ func (d *demo) open(ctx context.Context, httpGiven bool) error {
 	}
 	first := d.viewers[0]
 	var err error
-	d.web, err = serveHTTP(d.flags.http, !httpGiven, "demo", live, func(urls []string) any {
+	d.web, err = serveHTTP(d.flags.http, !httpGiven, "demo", live, nil, func(urls []string) any {
 		return describe("view", first.host, first.player, urls)
 	})
 	if err != nil {

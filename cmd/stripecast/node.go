@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/stripecast/stripecast/playout/httpd"
+	"github.com/stripecast/stripecast/playout/rewind"
 	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/relay/host"
 	"github.com/stripecast/stripecast/relay/quicnet"
@@ -152,26 +153,27 @@ func (n *node) reach(ctx context.Context, c *console, h *host.Host) error {
 
 // web is a participant's HTTP server.
 type web struct {
-	url   string
-	urls  []string
-	close func()
+	url     string
+	urls    []string
+	clients func() int // that take the stream or its past
+	close   func()
 }
 
 // serve starts the HTTP server of a participant that does not play.
 func (n *node) serve(status func(urls []string) any) (*web, error) {
-	return serveHTTP(n.http, false, "", nil, status)
+	return serveHTTP(n.http, false, "", nil, nil, status)
 }
 
-func serveHTTP(addr string, fallback bool, name string, stream *httpd.Broadcaster, status func(urls []string) any) (*web, error) {
+func serveHTTP(addr string, fallback bool, name string, stream *httpd.Broadcaster, past *rewind.Stream, status func(urls []string) any) (*web, error) {
 	w := &web{}
 	cfg := httpd.DefaultConfig()
-	cfg.Addr, cfg.Fallback, cfg.Name, cfg.Stream = addr, fallback, name, stream
+	cfg.Addr, cfg.Fallback, cfg.Name, cfg.Stream, cfg.Past = addr, fallback, name, stream, past
 	cfg.Status = func() any { return status(w.urls) }
 	srv, err := httpd.New(cfg)
 	if err != nil {
 		return nil, fail(err, "give --http with a free port, as in 127.0.0.1:0")
 	}
-	w.url = srv.URL()
+	w.url, w.clients = srv.URL(), srv.Clients
 	w.urls = []string{w.url}
 	if stream != nil {
 		w.urls = append(w.urls, w.url+"stream", w.url+"live.m3u")

@@ -14,6 +14,9 @@ import (
 	"github.com/stripecast/stripecast/stripe"
 )
 
+// whole is a download that has room for any stream, in bits a second.
+const whole = 1e12
+
 type relayFlags struct {
 	node
 	newPool  bool
@@ -28,9 +31,11 @@ func newRelay(c *console) *cobra.Command {
 		Short: "Lend this machine's uplink to streams",
 		Long: "Forward one stripe, or a few, of live streams for strangers. With links it joins\n" +
 			"their pool and carries those streams only; with --join it carries whatever the\n" +
-			"pool has; --new-pool starts a pool that others can join.",
+			"pool has; --new-pool starts a pool that others can join. With --record it takes\n" +
+			"whole streams and keeps them, so that they can be watched when their source is gone.",
 		Example: "  stripecast relay 'stripecast://…' --upload 50M\n" +
 			"  stripecast relay --join pool.example.org:7070\n" +
+			"  stripecast relay 'stripecast://…' --record recordings\n" +
 			"  stripecast relay --new-pool",
 		RunE: func(cmd *cobra.Command, args []string) error { return runRelay(cmd, c, &f, args) },
 	}
@@ -39,6 +44,7 @@ func newRelay(c *console) *cobra.Command {
 	flags.StringSliceVar(&f.allow, "allow", nil, "carry only streams with these `ID`s, several with commas")
 	flags.StringVar(&f.download, "download", "0", "`RATE` it may be sent; with room for a whole stream it takes that, to mend its own stripes")
 	f.node.flags(flags, ":7070", "20M", "127.0.0.1:0")
+	f.buffer.recordFlag(flags, "what it carries, and unless --download says how much all of it,")
 	return cmd
 }
 
@@ -57,6 +63,9 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 	download, err := parseRate(f.download)
 	if err != nil {
 		return err
+	}
+	if f.buffer.record != "" && !cmd.Flags().Changed("download") {
+		download = whole
 	}
 	cfg := relay.Config{Key: host.NewKey(), Upload: upload, Download: download, Any: len(args) == 0}
 	if len(args) > relay.MaxStreams {

@@ -38,7 +38,8 @@ func newSource(c *console) *cobra.Command {
 			"own pace, or - for standard input (the default). The first line on standard\n" +
 			"output is the link to give to viewers.",
 		Example: "  ffmpeg -re -i film.mkv -c copy -f mpegts - | stripecast source --name film\n" +
-			"  stripecast source film.ts --loop --upload 50M",
+			"  stripecast source film.ts --loop --upload 50M\n" +
+			"  stripecast source film.ts --record recordings",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			input := "-"
@@ -56,6 +57,7 @@ func newSource(c *console) *cobra.Command {
 	flags.BoolVar(&f.loop, "loop", false, "send the file again and again, with a clock that goes on (MPEG-TS only)")
 	flags.BoolVar(&f.opaque, "opaque", false, "send standard input even if it is neither TS nor known audio")
 	f.node.flags(flags, ":7070", "20M", "127.0.0.1:0")
+	f.buffer.recordFlag(flags, "the stream")
 	return cmd
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stripecast/stripecast/playout/rewind"
 	"github.com/stripecast/stripecast/playout/view"
 	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/relay/host"
@@ -30,7 +31,7 @@ type status struct {
 // bufferStatus is the past on disk. If nothing is kept, Dir is empty.
 type bufferStatus struct {
 	Dir     string  `json:"dir"`
-	Keep    float64 `json:"keep"`  // seconds
+	Keep    float64 `json:"keep"`  // seconds; 0: for ever
 	Bytes   int64   `json:"bytes"` // of its files
 	Quota   int64   `json:"quota"` // bytes
 	Shards  uint64  `json:"shards"`
@@ -57,6 +58,7 @@ type streamStatus struct {
 	Blocks   blocksStatus   `json:"blocks"`
 	Delay    float64        `json:"delay"` // seconds from source to player; 0 unless it plays
 	Window   int            `json:"window_bytes"`
+	Past     pastStatus     `json:"past"`
 	Counters relay.Counters `json:"counters"`
 
 	Neighbours int           `json:"neighbours"` // with whom shards are pulled
@@ -76,6 +78,20 @@ type blocksStatus struct {
 	Played  uint64 `json:"played"` // by a source: published
 	Skipped uint64 `json:"skipped"`
 	Rebuilt uint64 `json:"rebuilt"` // with parity
+}
+
+// pastStatus is what there is of a stream's past, here and elsewhere.
+type pastStatus struct {
+	First    uint64  `json:"first"` // blocks
+	Last     uint64  `json:"last"`
+	From     string  `json:"from"`     // by the source's clock: RFC 3339, or empty
+	To       string  `json:"to"`       // likewise
+	Duration float64 `json:"duration"` // seconds; 0: not known, or nothing
+	Live     bool    `json:"live"`     // more is to come
+	// Of a viewer:
+	Readers int    `json:"readers"` // players that take it now
+	Blocks  uint64 `json:"blocks"`  // given to players
+	Absent  uint64 `json:"absent"`  // blocks that nobody had
 }
 
 // bytesStatus: in and out as on the wire, with UDP and IP headers; payload is
@@ -100,6 +116,9 @@ func describe(role string, h *host.Host, player *view.Player, urls []string) sta
 	out.Stripes = []stripeStatus{} // JSON's null is no list
 	for _, s := range st.Streams {
 		d := describeStream(s)
+		if e, ok := (&held{h, s.Info.Stream}).Extent(); ok {
+			d.Past = describePast(e)
+		}
 		if player != nil {
 			ps := player.Stats()
 			d.Blocks = blocksStatus{Played: ps.Played, Skipped: ps.Skipped, Rebuilt: ps.Rebuilt}
@@ -123,16 +142,41 @@ func describeBuffer(s *store.Store) bufferStatus {
 		return bufferStatus{}
 	}
 	st := s.Stats()
-	moment := func(t time.Time) string {
-		if t.IsZero() {
-			return ""
-		}
-		return t.UTC().Format(time.RFC3339)
-	}
 	return bufferStatus{
 		Dir: s.Dir(), Keep: s.Keep().Seconds(), Bytes: st.Bytes, Quota: st.Quota, Shards: st.Shards,
 		Oldest: moment(st.Oldest), Newest: moment(st.Newest), Dropped: st.Dropped, Problem: st.Problem,
 	}
+}
+
+// moment is a time for programs.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func describePast(e rewind.Extent) pastStatus {
+	return pastStatus{
+		First: e.First, Last: e.Last, From: moment(e.From), To: moment(e.To),
+		Duration: e.Duration().Seconds(), Live: e.Live,
+	}
+}
+
+// describeView is a viewer's status.
+func describeView(h *host.Host, player *view.Player, past *rewind.Stream, urls []string) status {
+	out := describe("view", h, player, urls)
+	ext, ok := past.Extent()
+	if !ok {
+		return out
+	}
+	p, st := describePast(ext), past.Stats()
+	p.Readers, p.Blocks, p.Absent = st.Readers, st.Blocks, st.Absent
+	out.Past = p
+	if len(out.Streams) > 0 {
+		out.Streams[0].Past = p
+	}
+	return out
 }
 
 func describeStream(s relay.StreamStatus) streamStatus {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/stripecast/stripecast/playout"
 	"github.com/stripecast/stripecast/playout/httpd"
+	"github.com/stripecast/stripecast/playout/rewind"
 	"github.com/stripecast/stripecast/playout/sink"
 	"github.com/stripecast/stripecast/playout/view"
 	"github.com/stripecast/stripecast/relay"
@@ -35,6 +37,7 @@ type viewFlags struct {
 	node
 	out     string
 	delay   time.Duration
+	from    string
 	player  string
 	noShare bool
 }
@@ -46,8 +49,13 @@ func newView(c *console) *cobra.Command {
 		Short: "Watch a stream",
 		Long: "Rebuild the stream and play it: at a local URL that any player opens, many at\n" +
 			"once; into a player that it starts; to a file or to standard output. A viewer\n" +
-			"passes a part of the stream on to others unless told not to.",
+			"passes a part of the stream on to others unless told not to.\n\n" +
+			"--from begins in the past, as far as this machine or others still hold it, and\n" +
+			"goes on into live as fast as it is read: -5m is five minutes ago, 20:15:00 when it\n" +
+			"was last so late, start the beginning. The same is ?from=-5m in the URL. When the\n" +
+			"source is gone, what others hold is played, and a player can seek in it.",
 		Example: "  stripecast view 'stripecast://…' --player mpv\n" +
+			"  stripecast view 'stripecast://…' --from -5m --player mpv\n" +
 			"  stripecast view 'stripecast://…' -o - | ffplay -",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runView(cmd, c, &f, args[0]) },
@@ -56,6 +64,7 @@ func newView(c *console) *cobra.Command {
 	f.node.flags(flags, ":0", "10M", httpd.DefaultAddr)
 	flags.StringVarP(&f.out, "output", "o", "", "write the stream to `FILE`, or - for standard output")
 	flags.DurationVar(&f.delay, "delay", playout.DefaultConfig().Delay, "time from the source to the player, 100ms to 1m: more survives more")
+	flags.StringVar(&f.from, "from", "", "begin at this `MOMENT` of the past: -5m, 20:15:00 or start")
 	flags.StringVar(&f.player, "player", "", "start this `COMMAND` with the stream's URL, and end with it")
 	flags.BoolVar(&f.noShare, "no-share", false, "pass nothing on to others")
 	return cmd
@@ -70,6 +79,10 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 	}
 	if err := (playout.Config{Delay: f.delay, BlockTime: playout.DefaultConfig().BlockTime}).Validate(); err != nil {
 		return fail(err, "give --delay from %v to %v", playout.MinDelay, playout.MaxDelay)
+	}
+	from, err := parseFrom(f.from, cmd.Flags().Changed("from"))
+	if err != nil {
+		return err
 	}
 	upload, err := f.capacity()
 	if err != nil {
@@ -90,7 +103,7 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 			return fail(err, "install %s, name another player, or open the URL in any player", player[0])
 		}
 	}
-	v := &viewer{console: c, share: upload > 0}
+	v := &viewer{console: c, share: upload > 0, from: from}
 	if f.out != "" {
 		if v.file, err = sink.Open(sink.Config{Path: f.out, MarkGap: v.markGap}); err != nil {
 			return fail(err, "give -o a file that can be written, or - for standard output")
@@ -108,76 +121,140 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 	if err := awaitStream(ctx, c, h, link.ID); err != nil {
 		return err
 	}
-	return v.run(ctx, cancel, h, f, link.Name, player, cmd.Flags().Changed("http"))
+	return v.run(ctx, cancel, h, f, link, player, cmd.Flags().Changed("http"))
 }
 
 // viewer is a view under way.
 type viewer struct {
 	*console
 	share bool
-	file  *sink.Sink // nil without -o
-	wrote chan error // from the file's writer, once it runs
+	from  *rewind.From // where to begin; nil: live
+	file  *sink.Sink   // nil without -o
+	wrote chan error   // from the file's writer, once it runs
 	live  *httpd.Broadcaster
+	past  *rewind.Stream
 	media atomic.Int32 // stripe.Media
 }
 
-func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFlags, name string, command []string, httpGiven bool) error {
+func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFlags, link stripe.Link, command []string, httpGiven bool) error {
 	v.live = httpd.NewBroadcaster()
+	v.past = newPast(h, link.ID, v.live)
 	sinks := []view.Sink{&broadcast{v.live}}
 	if v.file != nil {
 		sinks = append(sinks, &fileSink{v.file, &v.media})
 	}
 	player := view.New(f.delay, sinks...)
-	web, err := serveHTTP(f.http, !httpGiven, name, v.live, func(urls []string) any { return describe("view", h, player, urls) })
+	web, err := serveHTTP(f.http, !httpGiven, link.Name, v.live, v.past, func(urls []string) any {
+		return describeView(h, player, v.past, urls)
+	})
 	if err != nil {
 		return err
 	}
 	defer web.close()
-	v.say("playing %s at %s", name, web.urls[1])
-	v.say("page %s, playlist %s", web.url, web.urls[2])
-	stop := make(chan struct{})
-	go statusLine(v.console, viewLine(h, player), stop)
-	defer close(stop)
-
-	if v.file != nil {
-		v.wrote = make(chan error, 1)
-		go func() { v.wrote <- v.file.Run(context.WithoutCancel(ctx)) }()
-	}
-	watched := make(chan struct{}) // closed when the player that we started has ended
-	go func() {
-		defer close(watched)
-		if len(command) > 0 {
-			runPlayer(ctx, v.console, append(command, web.urls[1]))
-			cancel()
-		}
-	}()
 	played := make(chan struct{})
 	go func() {
 		defer close(played)
 		player.Run(ctx, h.Media())
 	}()
-	select {
-	case <-played:
-		err = v.flush(ctx)
-	case err = <-v.wrote: // nil only when played, too
-		if err != nil {
+	url, line := v.begin(ctx, h, player, link.Name, web)
+	stop := make(chan struct{})
+	go statusLine(v.console, line, stop)
+	defer close(stop)
+
+	if v.file != nil {
+		v.wrote = make(chan error, 1)
+		go func() { v.wrote <- v.write(ctx) }()
+	}
+	watched := make(chan struct{}) // closed when the player that we started has ended
+	go func() {
+		defer close(watched)
+		if len(command) > 0 {
+			runPlayer(ctx, v.console, append(command, url))
 			cancel()
 		}
-		<-played
-	}
-	if err == nil && player.Stats().Ended {
+	}()
+	over, err := v.await(ctx, cancel, played)
+	if over || err == nil && player.Stats().Ended {
 		v.say("the stream has ended")
-		v.drain(ctx)
+		v.drain(ctx, web)
 		// Some players show the last picture for ever.
 		defer time.AfterFunc(endPatience, cancel).Stop()
 	} else {
 		cancel()
 	}
 	<-watched
+	cancel()
+	<-played
 	if err != nil && !errors.Is(err, sink.ErrReaderGone) {
 		return fail(err, "check that there is room where -o writes to")
 	}
 	return nil
+}
+
+// begin finds out what there is to play, and says it. It returns the URL for a player,
+// and the status line.
+func (v *viewer) begin(ctx context.Context, h *host.Host, player *view.Player, name string, web *web) (url string, line func() string) {
+	url, line = web.urls[1], viewLine(h, player)
+	path := ""
+	if v.from != nil {
+		path = httpd.StreamPath(*v.from)
+	}
+	if !awaitLive(ctx, h, v.past, player) {
+		ext := tellPast(ctx, v.console, v.past)
+		line = pastLine(v.past)
+		if v.from == nil {
+			v.from = &rewind.From{}
+			path = httpd.RecordingPath(ext)
+		}
+	}
+	if path != "" {
+		url = strings.TrimSuffix(web.url, "/") + path
+	}
+	v.say("playing %s at %s", name, url)
+	v.say("page %s, playlist %s", web.url, web.urls[2])
+	if v.from != nil {
+		go tellSpeed(ctx, v.console, v.past, *v.from)
+	}
+	return url, line
+}
+
+// write is what -o gets: what plays, and lives a little longer than ctx so that it gets
+// the end; or the past, and then what plays.
+func (v *viewer) write(ctx context.Context) error {
+	if v.from == nil {
+		return v.file.Run(context.WithoutCancel(ctx))
+	}
+	reader, err := v.past.Open(ctx, *v.from, time.Now())
+	if err != nil {
+		v.file.End()
+		return cmp.Or(v.file.Run(ctx), err)
+	}
+	defer reader.Close()
+	return v.file.RunFrom(ctx, reader.Next)
+}
+
+// await waits for the end: of what plays, or of what is written. over: the past was
+// written to its end.
+func (v *viewer) await(ctx context.Context, cancel func(), played <-chan struct{}) (over bool, err error) {
+	if v.from != nil && v.file != nil {
+		err = <-v.wrote
+		if ctx.Err() != nil {
+			err = nil // interrupted
+		} else if err == nil {
+			return true, nil
+		}
+		return false, err
+	}
+	select {
+	case <-played:
+		return false, v.flush(ctx)
+	case err = <-v.wrote: // nil only when played, too
+		if err != nil {
+			cancel()
+		}
+		<-played
+	}
+	return false, err
 }
 
 // flush waits until what is queued for -o is written. A reader that is slow gets
@@ -210,10 +287,10 @@ func (v *viewer) leaveFile() {
 }
 
 // drain lets players on HTTP read what they have not yet.
-func (v *viewer) drain(ctx context.Context) {
+func (v *viewer) drain(ctx context.Context, web *web) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for v.live.Stats().Clients > 0 {
+	for web.clients() > 0 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -168,21 +168,28 @@ func (s *Sink) Run(ctx context.Context) error {
 		begun = true
 		return before, it.data, nil
 	})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.queue) > 0 {
-		s.take()
-		s.stats.Dropped++
-	}
+	s.clear()
 	return err
 }
 
 // RunFrom is like Run, but writes what next gives instead of what is pushed: a block,
 // and what goes before it. Next is called when the reader has taken what was before,
 // so that one that does not read loses nothing. It ends with what next ends with; with
-// io.EOF in order.
+// io.EOF in order. What is pushed is dropped.
 func (s *Sink) RunFrom(ctx context.Context, next func(context.Context) (before, data []byte, err error)) error {
+	s.End()
+	s.clear()
 	return s.run(ctx, next)
+}
+
+// clear drops what is queued.
+func (s *Sink) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.queue) > 0 {
+		s.take()
+		s.stats.Dropped++
+	}
 }
 
 func (s *Sink) run(ctx context.Context, next func(context.Context) (before, data []byte, err error)) error {

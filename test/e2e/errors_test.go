@@ -111,6 +111,9 @@ func sourceMistakes(p places) []mistake {
 		{name: "source: UDP port taken", args: []string{"source", p.clip, "--key", p.dir + "/a.key", anyHTTP, "--listen", p.udp}, code: 1, says: "taken", hint: "--listen"},
 		{name: "source: buffer of a moment", args: source(p.clip, "--buffer", "5ms"), code: 1, says: "5ms", hint: "--buffer of 1s"},
 		{name: "source: buffer of words", args: source(p.clip, "--buffer", "long"), code: 2, says: "buffer", hint: "source --help"},
+		{name: "source: records in a file", args: source(p.clip, "--record", p.old), code: 1, says: "directory", hint: "--record a directory"},
+		{name: "source: records nowhere", args: source(p.clip, "--record", ""), code: 1, says: "no directory", hint: "--record DIR"},
+		{name: "source: records and forgets", args: source(p.clip, "--record", p.dir+"/r", "--buffer", "5m"), code: 1, says: "recording and a buffer", hint: "leave out --buffer"},
 		{name: "source: HTTP port taken", args: []string{"source", p.clip, "--key", p.dir + "/b.key", anyUDP, "--http", p.tcp}, code: 1, says: "in use", hint: "--http"},
 		{name: "source: HTTP address of words", args: []string{"source", p.clip, "--key", p.dir + "/c.key", anyUDP, "--http", "here"}, code: 1, says: "here", hint: "--http"},
 		{name: "source: cannot be reached there", args: source(p.clip, "--advertise", "0.0.0.0:70"), code: 1, says: "advertise", hint: "--advertise"},
@@ -133,6 +136,8 @@ func relayMistakes(p places) []mistake {
 		{name: "relay: negative upload", args: relay("--new-pool", "--upload=-1M"), code: 1, says: "no rate", hint: "20M"},
 		{name: "relay: quota of words", args: relay("--new-pool", "--buffer-quota", "much"), code: 1, says: `"much" is no number`, hint: "500M"},
 		{name: "relay: quota of nothing", args: relay("--new-pool", "--buffer-quota", "1M"), code: 1, says: "quota of 1.0 MB", hint: "16.8 MB or more"},
+		{name: "relay: records in two places", args: relay("--new-pool", "--record", p.dir+"/r", "--buffer-dir", p.dir+"/b"), code: 1, says: "recording and a buffer", hint: "leave out .*--buffer-dir"},
+		{name: "relay: records in nothing", args: relay("--new-pool", "--record", p.dir+"/r", "--buffer-quota", "1M"), code: 1, says: "quota of 1.0 MB", hint: "16.8 MB or more"},
 		{name: "relay: unreachable pool", args: relay("--join", p.dead), code: 1, says: "no host of the pool answers", hint: "UDP port", slow: true},
 	}
 }
@@ -150,6 +155,9 @@ func viewMistakes(p places) []mistake {
 		{name: "view: link of a megabyte", args: view(p.link + strings.Repeat("x", 100_000)), code: 1, says: "bad link", hint: linkHint},
 		{name: "view: delay too short", args: view(p.link, "--delay", "1ms"), code: 1, says: "1ms", hint: "100ms to 1m"},
 		{name: "view: delay too long", args: view(p.link, "--delay", "1h"), code: 1, says: "1h", hint: "100ms to 1m"},
+		{name: "view: from some time", args: view(p.link, "--from", "yesterday"), code: 1, says: `"yesterday" is no moment`, hint: "--from -5m"},
+		{name: "view: from later", args: view(p.link, "--from", "5m"), code: 1, says: `"5m" is no moment`, hint: "--from -5m"},
+		{name: "view: from nothing", args: view(p.link, "--from="), code: 1, says: `"" is no moment`, hint: "--from -5m"},
 		{name: "view: no such player", args: view(p.link, "--player", "no-such-player"), code: 1, says: "no-such-player", hint: "install"},
 		{name: "view: blank player", args: view(p.link, "--player", " "), code: 1, says: "player", hint: "--player"},
 		{name: "view: output in no directory", args: view(p.link, "-o", p.dir+"/no/out.ts"), code: 1, says: "no such file", hint: "-o"},

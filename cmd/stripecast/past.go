@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"time"
+
+	"github.com/stripecast/stripecast/playout/httpd"
+	"github.com/stripecast/stripecast/playout/rewind"
+	"github.com/stripecast/stripecast/playout/view"
+	"github.com/stripecast/stripecast/relay/host"
+	"github.com/stripecast/stripecast/relay/store"
+	"github.com/stripecast/stripecast/stripe"
+	"github.com/stripecast/stripecast/stripe/ts"
+)
+
+const (
+	// gonePatience is how long a stream of which only the past is known is waited for
+	// before its source is believed gone.
+	gonePatience = 3 * time.Second
+	// datePatience is how long a viewer looks for when the past was, before it says.
+	datePatience = 10 * time.Second
+	// plenty is how many times as fast as it plays the past should come.
+	plenty = 1.2
+)
+
+// held is what a participant, and whoever it can ask, has of one stream.
+type held struct {
+	h  *host.Host
+	id stripe.ID
+}
+
+// Extent implements rewind.Past.
+func (p *held) Extent() (rewind.Extent, bool) {
+	e, ok := p.h.Extent(p.id)
+	return rewind.Extent{Info: e.Info, First: e.First, Last: e.Last, From: e.From, To: e.To, Live: e.Live}, ok
+}
+
+// Seek implements rewind.Past.
+func (p *held) Seek(ctx context.Context, at time.Time) (uint64, error) {
+	return p.h.Seek(ctx, p.id, at)
+}
+
+// Block implements rewind.Past.
+func (p *held) Block(ctx context.Context, number uint64) (stripe.Header, []byte, error) {
+	h, data, err := p.h.Block(ctx, p.id, number)
+	if errors.Is(err, host.ErrAbsent) {
+		err = fmt.Errorf("block %d: %w", number, rewind.ErrAbsent)
+	}
+	return h, data, err
+}
+
+// Lengths implements rewind.Past: any shard of a block has its header.
+func (p *held) Lengths(ctx context.Context, from, to uint64, learn func(number uint64, length int) bool) {
+	e, ok := p.h.Extent(p.id)
+	s := p.h.Store()
+	if !ok || s == nil {
+		return
+	}
+	key := store.Key{Stream: p.id, Epoch: e.Info.Epoch}
+	for from <= to && ctx.Err() == nil {
+		blocks, _ := s.Blocks(key, from, to) // what cannot be read was reported
+		for _, b := range blocks {
+			sh, err := s.Get(key, b.Number, bits.TrailingZeros64(b.Have))
+			if err == nil && !learn(b.Number, sh.DataLen) {
+				return
+			}
+		}
+		if len(blocks) == 0 {
+			return
+		}
+		from = blocks[len(blocks)-1].Number + 1
+	}
+}
+
+// formatOf is how the past of a medium is joined.
+func formatOf(m stripe.Media) rewind.Format {
+	if m != stripe.MediaTS {
+		return rewind.Format{}
+	}
+	return rewind.Format{MarkGap: ts.MarkGap, Starts: ts.HasTables, Prologue: ts.Prologue}
+}
+
+func newPast(h *host.Host, id stripe.ID, live *httpd.Broadcaster) *rewind.Stream {
+	return rewind.New(rewind.Config{Past: &held{h, id}, Live: live, Format: formatOf})
+}
+
+// parseFrom reads --from; without it, it is nil.
+func parseFrom(s string, given bool) (*rewind.From, error) {
+	if !given {
+		return nil, nil
+	}
+	from, err := rewind.ParseFrom(s)
+	if err != nil {
+		return nil, fail(err, "give --from as in --from -5m, --from 20:15:00 or --from start")
+	}
+	return &from, nil
+}
+
+// awaitLive waits until it is clear whether the stream is live: true as soon as
+// something of it comes, false if for a while nothing does although others have its past.
+func awaitLive(ctx context.Context, h *host.Host, past *rewind.Stream, player *view.Player) bool {
+	patience := time.NewTimer(gonePatience)
+	defer patience.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for late := false; ; {
+		ext, ok := past.Extent()
+		if ok && ext.Live || !player.Stats().First.IsZero() {
+			return true
+		}
+		for _, s := range h.Status().Streams {
+			if s.Live > 0 {
+				return true
+			}
+		}
+		if ok && late {
+			return false
+		}
+		select {
+		case <-patience.C:
+			late = true
+		case <-tick.C:
+		case <-ctx.Done():
+			return true
+		}
+	}
+}
+
+// tellPast says what there is of a stream whose source is gone.
+func tellPast(ctx context.Context, c *console, past *rewind.Stream) rewind.Extent {
+	ctx, cancel := context.WithTimeout(ctx, datePatience)
+	defer cancel()
+	ext, err := past.Date(ctx)
+	switch length := short(ext.Duration().Round(time.Second)); {
+	case err != nil:
+		c.say("the source is gone; playing what others hold")
+	case ext.First == 0:
+		c.say("the source is gone; playing all %s of it, which others hold", length)
+	default:
+		c.say("the source is gone; playing the last %s that others hold", length)
+	}
+	return ext
+}
+
+// tellSpeed says whether the past comes fast enough to be played.
+func tellSpeed(ctx context.Context, c *console, past *rewind.Stream, from rewind.From) {
+	bps, err := past.Speed(ctx, from, time.Now())
+	ext, ok := past.Extent()
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil || !ok {
+		c.say("warning: nothing of the past comes at the moment: %v", err)
+		return
+	}
+	c.say("%s", speedWords(bps, float64(ext.Info.Rate)))
+}
+
+func speedWords(bps, needed float64) string {
+	times := bps / max(needed, 1)
+	switch {
+	case times >= 100:
+		return "the past comes more than 100 times as fast as it plays"
+	case times >= plenty:
+		return fmt.Sprintf("the past comes at %s, %.1f times as fast as it plays", rate(bps), times)
+	default:
+		return fmt.Sprintf("warning: the past comes at %s and plays at %s, so it will stop now and then; pause for a while first, or save it with -o FILE",
+			rate(bps), rate(needed))
+	}
+}
+
+// pastLine is the status line of a viewer whose source is gone.
+func pastLine(past *rewind.Stream) func() string {
+	return func() string {
+		ext, _ := past.Finished()
+		st := past.Stats()
+		return fmt.Sprintf("the source is gone  held %s  readers %d  blocks %d  absent %d",
+			short(ext.Duration().Round(time.Second)), st.Readers, st.Blocks, st.Absent)
+	}
+}
