@@ -20,7 +20,7 @@ const (
 	// gonePatience is how long a stream of which only the past is known is waited for
 	// before its source is believed gone.
 	gonePatience = 3 * time.Second
-	// datePatience is how long a viewer looks for when the past was, before it says.
+	// datePatience is how long a viewer looks for the past before it says what it found.
 	datePatience = 10 * time.Second
 	// plenty is how many times as fast as it plays the past should come.
 	plenty = 1.2
@@ -145,9 +145,25 @@ func tellPast(ctx context.Context, c *console, past *rewind.Stream) rewind.Exten
 	return ext
 }
 
+// openPast begins at a moment, as soon as somebody has something.
+func openPast(ctx context.Context, past *rewind.Stream, from rewind.From) (*rewind.Reader, error) {
+	ctx, cancel := context.WithTimeout(ctx, datePatience)
+	defer cancel()
+	if err := past.Await(ctx); err != nil {
+		return nil, err
+	}
+	return past.Open(ctx, from, time.Now())
+}
+
 // tellSpeed says whether the past comes fast enough to be played.
 func tellSpeed(ctx context.Context, c *console, past *rewind.Stream, from rewind.From) {
-	bps, err := past.Speed(ctx, from, time.Now())
+	late, cancel := context.WithTimeout(ctx, datePatience)
+	defer cancel()
+	err := past.Await(late)
+	var bps float64
+	if err == nil {
+		bps, err = past.Speed(late, from, time.Now())
+	}
 	ext, ok := past.Extent()
 	if ctx.Err() != nil {
 		return

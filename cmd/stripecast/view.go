@@ -1,10 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -185,7 +185,11 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 	<-watched
 	cancel()
 	<-played
-	if err != nil && !errors.Is(err, sink.ErrReaderGone) {
+	var explained *failure
+	switch {
+	case errors.As(err, &explained):
+		return err
+	case err != nil && !errors.Is(err, sink.ErrReaderGone):
 		return fail(err, "check that there is room where -o writes to")
 	}
 	return nil
@@ -224,13 +228,19 @@ func (v *viewer) write(ctx context.Context) error {
 	if v.from == nil {
 		return v.file.Run(context.WithoutCancel(ctx))
 	}
-	reader, err := v.past.Open(ctx, *v.from, time.Now())
+	reader, err := openPast(ctx, v.past, *v.from)
 	if err != nil {
-		v.file.End()
-		return cmp.Or(v.file.Run(ctx), err)
+		v.closeFile()
+		return fail(err, "leave out --from to see what is live")
 	}
 	defer reader.Close()
-	return v.file.RunFrom(ctx, reader.Next)
+	return v.file.RunFrom(ctx, func(ctx context.Context) (before, data []byte, err error) {
+		before, data, err = reader.Next(ctx)
+		if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
+			err = fail(err, "try again; --from begins where it stopped")
+		}
+		return before, data, err
+	})
 }
 
 // await waits for the end: of what plays, or of what is written. over: the past was
@@ -281,9 +291,13 @@ func (v *viewer) flush(ctx context.Context) error {
 // leaveFile leaves an output to which nothing was written as it was found.
 func (v *viewer) leaveFile() {
 	if v.wrote == nil {
-		v.file.End()
-		v.file.Run(context.Background())
+		v.closeFile()
 	}
+}
+
+func (v *viewer) closeFile() {
+	v.file.End()
+	v.file.Run(context.Background())
 }
 
 // drain lets players on HTTP read what they have not yet.

@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -85,7 +86,13 @@ func (s *Server) rewind(w http.ResponseWriter, r *http.Request, from rewind.From
 		return
 	}
 	defer leave()
-	reader, err := s.cfg.Past.Open(r.Context(), from, time.Now())
+	late, cancel := context.WithTimeout(r.Context(), s.cfg.StartTimeout)
+	defer cancel()
+	err := s.cfg.Past.Await(late)
+	var reader *rewind.Reader
+	if err == nil {
+		reader, err = s.cfg.Past.Open(late, from, time.Now())
+	}
 	if err != nil {
 		busy(w, err.Error())
 		return

@@ -81,6 +81,19 @@ func (s *Stream) Extent() (Extent, bool) {
 	return ext, ok
 }
 
+// Await waits until somebody is known to have something of the stream. It returns
+// ErrNothing if ctx ends before.
+func (s *Stream) Await(ctx context.Context) error {
+	for {
+		if _, ok := s.cfg.Past.Extent(); ok {
+			return nil
+		}
+		if wait(ctx, nil) != nil {
+			return ErrNothing
+		}
+	}
+}
+
 // Finished is the extent of a stream that has ended, or whose source is gone.
 func (s *Stream) Finished() (Extent, bool) {
 	ext, ok := s.Extent()
