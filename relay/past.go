@@ -98,7 +98,7 @@ func (c *Core) makePlace(now time.Time) bool {
 	if len(c.streams) < MaxStreams {
 		return true
 	}
-	i := slices.IndexFunc(c.streams, func(s *stream) bool { return s.past.resting })
+	i := slices.IndexFunc(c.streams, func(s *stream) bool { return s.past.resting && !s.fetching() })
 	if i < 0 {
 		return false
 	}
@@ -143,16 +143,21 @@ func (c *Core) cameLive(now time.Time, s *stream) {
 // something of it may still be had here.
 func (c *Core) isOver(now time.Time, s *stream) (closed bool) {
 	s.goneAt = time.Time{}
-	fetching := false
-	if s.pull != nil {
-		_, fetching = s.pull.Fetching()
-	}
-	if len(s.past.stored) > 0 || fetching {
+	if len(s.past.stored) > 0 || s.fetching() {
 		c.rest(now, s, true)
 		return false
 	}
 	c.closeStream(now, s)
 	return true
+}
+
+// fetching reports whether somebody here wants something of the stream's past.
+func (s *stream) fetching() bool {
+	if s.pull == nil {
+		return false
+	}
+	_, on := s.pull.Fetching()
+	return on
 }
 
 // seekNewer asks one of those who say that they have a later run of a stream about it,
@@ -416,7 +421,8 @@ func (c *Core) absent(s *stream, number uint64) {
 // Extent is the stretch of a stream that can be had.
 type Extent struct {
 	First, Last uint64
-	Live        bool // new blocks come
+	From, To    int64 // source times of them, in Unix ms; 0 if not known
+	Live        bool  // new blocks come
 }
 
 // Extent is the newest stretch of a stream of which enough is here, in the window or
@@ -449,6 +455,12 @@ func (c *Core) Extent(now time.Time, id stripe.ID) (e Extent, ok bool) {
 		join(first, last)
 	}
 	e.Live = e.Live || s.window.started && !s.ended && !s.forest.Starved(now)
+	if b := s.window.at(e.First); ok && b != nil {
+		e.From = b.SourceTime
+	}
+	if b := s.window.at(e.Last); ok && b != nil {
+		e.To = b.SourceTime
+	}
 	return e, ok
 }
 

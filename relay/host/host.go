@@ -73,6 +73,7 @@ type Host struct {
 
 	// owned by the loop
 	core         *relay.Core
+	lib          library
 	queue        []relay.Input // to be handled before anything else
 	isUp         bool          // a peer was up once
 	mediaDropped uint64        // outputs that nobody read from Media in time
@@ -128,6 +129,13 @@ func Start(cfg Config) (*Host, error) {
 			stop()
 			net.Kill()
 			return nil, fmt.Errorf("gossip: %w", err)
+		}
+	}
+	h.lib.do = func(in relay.Input) { h.queue = append(h.queue, in) }
+	if cfg.Store != nil {
+		go h.keep(ctx)
+		for range recallers {
+			go h.recall(ctx)
 		}
 	}
 	for range max(1, runtime.GOMAXPROCS(0)) {
@@ -322,6 +330,11 @@ func (h *Host) run(ctx context.Context) {
 			h.handle(relay.Wake{})
 		case <-measure.C:
 			h.measure()
+		case r := <-h.past.asks:
+			h.read(r)
+		case q := <-h.past.extents:
+			h.reach(q)
+			continue
 		case answer := <-h.status:
 			answer <- h.core.Status(time.Now())
 			continue
@@ -386,6 +399,8 @@ func (h *Host) measure() {
 	for _, p := range h.net.Peers() {
 		h.handle(relay.Measured{Peer: p.ID, RTT: p.RTT, RTTVar: p.RTTVar})
 	}
+	h.lib.steer(time.Now())
+	h.drain()
 	quiet := h.net.Quiet(time.Now())
 	for _, id := range h.quiet {
 		if !slices.Contains(quiet, id) {
@@ -402,6 +417,11 @@ func (h *Host) measure() {
 // brought about.
 func (h *Host) handle(in relay.Input) {
 	h.queue = append(h.queue, in)
+	h.drain()
+}
+
+func (h *Host) drain() {
+	var in relay.Input
 	for len(h.queue) > 0 {
 		in, h.queue = h.queue[0], h.queue[1:]
 		for _, o := range h.core.Handle(time.Now(), in) {
@@ -438,13 +458,25 @@ func (h *Host) do(o relay.Output) {
 	case relay.Keep:
 		h.cfg.Store.Put(o.Shard)
 	case relay.Opened:
-		h.past.opened(o.Info)
+		h.isOpened(o.Info)
 		if h.cfg.Store != nil {
 			h.cfg.Store.PutInfo(store.Key{Stream: o.Info.Stream, Epoch: o.Info.Epoch}, o.Raw)
 		}
 		h.show(o)
 	case relay.Seen, relay.Deliver:
 		h.show(o)
+	case relay.Recall:
+		select {
+		case h.past.recalls <- o:
+		default:
+			h.queue = append(h.queue, relay.Lost{Recall: o, Busy: true})
+		}
+	case relay.Recovered:
+		h.lib.recovered(time.Now(), o)
+	case relay.Found:
+		h.lib.found(time.Now(), o.Header)
+	case relay.Absent:
+		h.lib.passedOver(time.Now(), o)
 	case relay.Left:
 		if !h.isLeft {
 			h.isLeft = true

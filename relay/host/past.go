@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/bits"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,13 +43,36 @@ func (o *open) key() store.Key { return store.Key{Stream: o.info.Stream, Epoch: 
 
 // past is what a Host needs to read the past of its streams.
 type past struct {
-	readers chan struct{} // one for each call of Block and Seek under way
+	readers chan struct{}     // one for each call of Block and Seek under way
+	asks    chan reading      // to the loop, from readers
+	extents chan query        // to the loop
+	recalls chan relay.Recall // to those who read the store
+	poke    chan struct{}     // a stream was opened
+	lookUps chan struct{}     // one for each under way
 
 	mu   sync.Mutex // guards what follows
 	open []*open
 }
 
-func newPast() past { return past{readers: make(chan struct{}, maxReaders)} }
+// reading is a wish, or the end of one.
+type reading struct {
+	*wish
+	over bool
+}
+
+// query asks the loop how far a stream's past reaches.
+type query struct {
+	open   *open
+	answer chan Extent // closed without one if nothing can be had
+}
+
+func newPast() past {
+	return past{
+		readers: make(chan struct{}, maxReaders), asks: make(chan reading), extents: make(chan query),
+		recalls: make(chan relay.Recall, maxRecalls), poke: make(chan struct{}, 1),
+		lookUps: make(chan struct{}, maxLookUps),
+	}
+}
 
 // opened notes a stream's info.
 func (p *past) opened(info stripe.Info) {
@@ -70,6 +94,12 @@ func (p *past) opened(info stripe.Info) {
 	}
 }
 
+func (p *past) all() []*open {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.open)
+}
+
 func (p *past) stream(id stripe.ID) *open {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -81,7 +111,52 @@ func (p *past) stream(id stripe.ID) *open {
 	return nil
 }
 
-// begin waits for a reader's place; the caller must call end if the error is nil.
+// isOpened takes the news that a stream was opened. It is for the loop.
+func (h *Host) isOpened(info stripe.Info) {
+	h.past.opened(info)
+	h.lib.opened(time.Now(), info)
+	select {
+	case h.past.poke <- struct{}{}:
+	default:
+	}
+}
+
+// read takes a wish, or its end. It is for the loop.
+func (h *Host) read(r reading) {
+	if r.over {
+		h.lib.take(time.Now(), r.wish)
+	} else if o := h.past.stream(r.key.Stream); o == nil || o.key() != r.key {
+		r.answer <- answer{err: ErrAbsent}
+	} else {
+		h.lib.ask(time.Now(), r.wish)
+	}
+	h.drain()
+}
+
+// reach answers a query. It is for the loop.
+func (h *Host) reach(q query) {
+	key := q.open.key()
+	e, ok := h.core.Extent(time.Now(), key.Stream)
+	if !ok {
+		close(q.answer)
+		return
+	}
+	guess := func(number uint64, known int64) time.Time {
+		if known == 0 {
+			known, _ = h.lib.marks.about(key, number, q.open.info.BlockTime)
+		}
+		if known == 0 {
+			return time.Time{}
+		}
+		return time.UnixMilli(known)
+	}
+	q.answer <- Extent{
+		Info: q.open.info, First: e.First, Last: e.Last, Live: e.Live,
+		From: guess(e.First, e.From), To: guess(e.Last, e.To),
+	}
+}
+
+// begin waits for a reader's place; the caller must call finish if the error is nil.
 func (h *Host) begin(ctx context.Context) error {
 	select {
 	case h.past.readers <- struct{}{}:
@@ -95,35 +170,92 @@ func (h *Host) begin(ctx context.Context) error {
 
 func (h *Host) finish() { <-h.past.readers }
 
-// Extent is what can be had of a stream; false if that is nothing, or not known yet.
-func (h *Host) Extent(id stripe.ID) (Extent, bool) {
-	o := h.past.stream(id)
-	if o == nil || h.cfg.Store == nil {
-		return Extent{}, false
+// wait has the library answer a wish.
+func (h *Host) wait(ctx context.Context, w *wish) (a answer) {
+	w.since, w.answer = time.Now(), make(chan answer, 1)
+	select {
+	case h.past.asks <- reading{wish: w}:
+	case <-ctx.Done():
+		return answer{err: ctx.Err()}
+	case <-h.done:
+		return answer{err: ErrEnded}
 	}
-	span, ok := h.cfg.Store.Span(o.key())
-	return Extent{Info: o.info, First: span.First, Last: span.Last, From: span.From, To: span.To}, ok
+	select {
+	case a = <-w.answer:
+		return a
+	case <-ctx.Done():
+		a.err = ctx.Err()
+	case <-h.done:
+		return answer{err: ErrEnded}
+	}
+	select {
+	case h.past.asks <- reading{w, true}:
+	case <-h.done:
+	}
+	return a
 }
 
-// Seek is where one who wants to see a time begins: the newest random access block
-// whose source time is not after it, or the first block of the extent if there is none.
-func (h *Host) Seek(ctx context.Context, id stripe.ID, at time.Time) (number uint64, err error) {
-	if err := h.begin(ctx); err != nil {
-		return 0, err
-	}
-	defer h.finish()
+// Extent is what can be had of a stream; false if that is nothing, or not known yet.
+// A source time that is not known is asked of neighbours, and is there a little later.
+// It may wait for the disk.
+func (h *Host) Extent(id stripe.ID) (Extent, bool) {
 	o := h.past.stream(id)
 	if o == nil {
-		return 0, ErrNoStream
+		return Extent{}, false
 	}
+	e, ok := h.extent(o)
+	if !ok {
+		return e, false
+	}
+	for _, end := range []struct {
+		number uint64
+		at     *time.Time
+	}{{e.First, &e.From}, {e.Last, &e.To}} {
+		if at, ok := h.ownTime(o, end.number); ok {
+			*end.at = at
+		} else if end.at.IsZero() && h.cfg.Participant.Play {
+			h.lookUp(o, end.number)
+		}
+	}
+	return e, true
+}
+
+func (h *Host) extent(o *open) (Extent, bool) {
+	q := query{o, make(chan Extent, 1)}
+	select {
+	case h.past.extents <- q:
+		e, ok := <-q.answer
+		return e, ok
+	case <-h.done:
+		return Extent{}, false
+	}
+}
+
+// ownTime is the source time of a block that our store has something of.
+func (h *Host) ownTime(o *open, number uint64) (time.Time, bool) {
 	if h.cfg.Store == nil {
-		return 0, ErrAbsent
+		return time.Time{}, false
 	}
-	b, err := h.cfg.Store.Seek(o.key(), at)
-	if err != nil {
-		return 0, ErrAbsent
+	blocks, _ := h.cfg.Store.Blocks(o.key(), number, number) // what cannot be read was reported
+	if len(blocks) == 0 {
+		return time.Time{}, false
 	}
-	return b.Number, nil
+	return time.UnixMilli(blocks[0].SourceTime), true
+}
+
+// lookUp has a block's header fetched, unless enough are.
+func (h *Host) lookUp(o *open, number uint64) {
+	select {
+	case h.past.lookUps <- struct{}{}:
+	default:
+		return
+	}
+	go func() {
+		defer func() { <-h.past.lookUps }()
+		ctx, cancel := context.WithTimeout(context.Background(), lookUpTime)
+		defer cancel()
+		h.wait(ctx, &wish{key: o.key(), from: number, upto: number, headers: true})
+	}()
 }
 
 // Block returns a block of the past: from our own window or store if k shards of it
@@ -141,7 +273,27 @@ func (h *Host) Block(ctx context.Context, id stripe.ID, number uint64) (stripe.H
 	if b, ok := h.own(o, number); ok {
 		return b.Header, b.Data, nil
 	}
-	return stripe.Header{}, nil, ErrAbsent
+	if !h.cfg.Participant.Play || number >= 1<<32 {
+		return stripe.Header{}, nil, ErrAbsent
+	}
+	a := h.wait(ctx, &wish{key: o.key(), from: number, upto: h.lacks(o, number)})
+	return a.block.Header, a.block.Data, a.err
+}
+
+// lacks is the last of the blocks from number on that our store has not enough of, as
+// far as anything is fetched ahead.
+func (h *Host) lacks(o *open, number uint64) uint64 {
+	upto := min(number+maxFetchAhead, 1<<32-1)
+	if h.cfg.Store == nil {
+		return upto
+	}
+	blocks, _ := h.cfg.Store.Blocks(o.key(), number+1, upto)
+	for _, b := range blocks {
+		if bits.OnesCount64(b.Have) >= o.info.Layout.K {
+			return b.Number - 1
+		}
+	}
+	return upto
 }
 
 // own makes a block of what our own store has. It is believed no more than what a

@@ -47,6 +47,13 @@ const (
 	// MaxBlocks is how many blocks Blocks lists at once; the rest is asked for again.
 	MaxBlocks = 4096
 
+	// maxGap is how many blocks further the next one of a Run may be, and
+	// maxSegmentRuns how many runs of a segment are listed: the newest.
+	maxGap         = 8
+	maxSegmentRuns = 16
+	// surveyAtOnce is how many finished segments one Runs reads at the most.
+	surveyAtOnce = 16
+
 	// batchBytes and flushEvery are how much, and how long, shards are gathered for
 	// one write.
 	batchBytes = 256 << 10

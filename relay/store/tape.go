@@ -64,6 +64,9 @@ type segment struct {
 	used    uint64  // when it was last, counted by Store.uses
 	gone    bool    // it is no part of its tape any more: its file is to be removed
 	held    bool    // and has readers
+
+	runs     []Run // of a finished segment, if surveyed
+	surveyed int   // runs are of blocks with at least as many shards; 0: not known
 }
 
 // loaded is what is in memory of a segment that is read or written.
