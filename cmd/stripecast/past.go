@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/stripecast/stripecast/playout/httpd"
 	"github.com/stripecast/stripecast/playout/rewind"
 	"github.com/stripecast/stripecast/playout/view"
+	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/relay/host"
 	"github.com/stripecast/stripecast/relay/store"
 	"github.com/stripecast/stripecast/stripe"
@@ -20,6 +22,11 @@ const (
 	// gonePatience is how long a stream of which only the past is known is waited for
 	// before its source is believed gone.
 	gonePatience = 3 * time.Second
+	// freshTime is how old the newest block of a live stream is at the most, if the
+	// source's clock goes right; tailTime is how long the last of an ended one takes
+	// to come.
+	freshTime = 3 * time.Second
+	tailTime  = 1500 * time.Millisecond
 	// datePatience is how long a viewer looks for the past before it says what it found.
 	datePatience = 10 * time.Second
 	// plenty is how many times as fast as it plays the past should come.
@@ -99,33 +106,52 @@ func parseFrom(s string, given bool) (*rewind.From, error) {
 	return &from, nil
 }
 
-// awaitLive waits until it is clear whether the stream is live: true as soon as
-// something of it comes, false if for a while nothing does although others have its past.
-func awaitLive(ctx context.Context, h *host.Host, past *rewind.Stream, player *view.Player) bool {
-	patience := time.NewTimer(gonePatience)
-	defer patience.Stop()
+// awaitLive waits until it is clear whether the stream is live: true as soon as a block
+// comes that the source has just closed; false when the last one has come, or if nothing
+// comes for a while although others have the past. Who joins just after the end gets
+// blocks too, as if it were live: where clocks differ it takes a moment to tell.
+func awaitLive(ctx context.Context, h *host.Host, id stripe.ID, past *rewind.Stream, player *view.Player) bool {
+	began := time.Now()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for late := false; ; {
+	for {
+		st := player.Stats()
 		ext, ok := past.Extent()
-		if ok && ext.Live || !player.Stats().First.IsZero() {
-			return true
+		seen := liveness{
+			held: ok, comes: ok && ext.Live || !st.First.IsZero(),
+			fresh: !st.Newest.IsZero() && time.Since(st.Newest).Abs() < freshTime,
+			ended: slices.ContainsFunc(h.Status().Streams, func(s relay.StreamStatus) bool { return s.Info.Stream == id && s.Ended }),
 		}
-		for _, s := range h.Status().Streams {
-			if s.Live > 0 {
-				return true
-			}
-		}
-		if ok && late {
-			return false
+		if live, clear := seen.tell(time.Since(began)); clear {
+			return live
 		}
 		select {
-		case <-patience.C:
-			late = true
 		case <-tick.C:
 		case <-ctx.Done():
 			return true
 		}
+	}
+}
+
+// liveness is what hints at whether a stream is live.
+type liveness struct {
+	held  bool // somebody has something of it
+	comes bool // blocks come
+	fresh bool // the source has just closed one
+	ended bool // the last one has come
+}
+
+// tell says whether it is live, once that is clear after so long.
+func (l liveness) tell(after time.Duration) (live, clear bool) {
+	switch {
+	case l.ended && l.held:
+		return false, true
+	case l.fresh && !l.ended, l.comes && after >= tailTime:
+		return true, true
+	case after < gonePatience:
+		return false, false
+	default:
+		return !l.held, l.held || l.ended
 	}
 }
 

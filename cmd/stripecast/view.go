@@ -156,7 +156,7 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 		defer close(played)
 		player.Run(ctx, h.Media())
 	}()
-	url, line := v.begin(ctx, h, player, link.Name, web)
+	url, line := v.begin(ctx, h, player, link, web)
 	stop := make(chan struct{})
 	go statusLine(v.console, line, stop)
 	defer close(stop)
@@ -197,13 +197,13 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 
 // begin finds out what there is to play, and says it. It returns the URL for a player,
 // and the status line.
-func (v *viewer) begin(ctx context.Context, h *host.Host, player *view.Player, name string, web *web) (url string, line func() string) {
+func (v *viewer) begin(ctx context.Context, h *host.Host, player *view.Player, link stripe.Link, web *web) (url string, line func() string) {
 	url, line = web.urls[1], viewLine(h, player)
 	path := ""
 	if v.from != nil {
 		path = httpd.StreamPath(*v.from)
 	}
-	if !awaitLive(ctx, h, v.past, player) {
+	if !awaitLive(ctx, h, link.ID, v.past, player) {
 		ext := tellPast(ctx, v.console, v.past)
 		line = pastLine(v.past)
 		if v.from == nil {
@@ -214,7 +214,7 @@ func (v *viewer) begin(ctx context.Context, h *host.Host, player *view.Player, n
 	if path != "" {
 		url = strings.TrimSuffix(web.url, "/") + path
 	}
-	v.say("playing %s at %s", name, url)
+	v.say("playing %s at %s", link.Name, url)
 	v.say("page %s, playlist %s", web.url, web.urls[2])
 	if v.from != nil {
 		go tellSpeed(ctx, v.console, v.past, *v.from)

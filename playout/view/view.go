@@ -43,6 +43,7 @@ type Player struct {
 type Stats struct {
 	playout.Stats
 	Payload uint64    // bytes of stream played
+	Newest  time.Time // when the source closed the newest block seen, by its clock
 	Opened  time.Time // when the stream's info came
 	First   time.Time // when the first block was played
 	Ended   bool      // the source ended the stream, and all was played
@@ -103,11 +104,21 @@ func (p *Player) input(o relay.Output) playout.Input {
 		p.open(o.Info)
 		return nil
 	case relay.Seen:
+		p.seen(&o.Header)
 		return playout.HeadOf(&o.Header)
 	case relay.Deliver:
+		p.seen(&o.Header)
 		return playout.Block{Header: o.Header, Data: o.Data, Parity: o.Parity}
 	default:
 		panic(fmt.Sprintf("view: %T", o))
+	}
+}
+
+func (p *Player) seen(h *stripe.Header) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at := time.UnixMilli(h.SourceTime); at.After(p.stats.Newest) {
+		p.stats.Newest = at
 	}
 }
 
