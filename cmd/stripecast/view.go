@@ -133,6 +133,7 @@ type viewer struct {
 	wrote chan error   // from the file's writer, once it runs
 	live  *httpd.Broadcaster
 	past  *rewind.Stream
+	gone  bool         // the source is, and only the past is played
 	media atomic.Int32 // stripe.Media
 }
 
@@ -153,8 +154,10 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 	defer web.close()
 	played := make(chan struct{})
 	go func() {
-		defer close(played)
 		player.Run(ctx, h.Media())
+		close(played)
+		for range h.Media() { // what comes after the end nobody wants, until h ends
+		}
 	}()
 	url, line := v.begin(ctx, h, player, link, web)
 	stop := make(chan struct{})
@@ -205,7 +208,7 @@ func (v *viewer) begin(ctx context.Context, h *host.Host, player *view.Player, l
 	}
 	if !awaitLive(ctx, h, link.ID, v.past, player) {
 		ext := tellPast(ctx, v.console, v.past)
-		line = pastLine(v.past)
+		line, v.gone = pastLine(v.past), true
 		if v.from == nil {
 			v.from = &rewind.From{}
 			path = httpd.RecordingPath(ext)
@@ -243,8 +246,8 @@ func (v *viewer) write(ctx context.Context) error {
 	})
 }
 
-// await waits for the end: of what plays, or of what is written. over: the past was
-// written to its end.
+// await waits for the end: of what plays, or of what is written. Of a past that is only
+// shown there is none. over: the past was written to its end.
 func (v *viewer) await(ctx context.Context, cancel func(), played <-chan struct{}) (over bool, err error) {
 	if v.from != nil && v.file != nil {
 		err = <-v.wrote
@@ -254,6 +257,10 @@ func (v *viewer) await(ctx context.Context, cancel func(), played <-chan struct{
 			return true, nil
 		}
 		return false, err
+	}
+	if v.gone {
+		<-ctx.Done()
+		return false, nil
 	}
 	select {
 	case <-played:
