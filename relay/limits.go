@@ -92,6 +92,9 @@ const (
 	// MaxStretches is how many stretches of a stream's past our store is asked for;
 	// of more the newest count.
 	MaxStretches = 16
+	// stillLive is the least time after its newest block for which a stream is said to
+	// be live.
+	stillLive = time.Second
 	// restAfter is how long nothing may come of a stream before it rests: it counts no
 	// more when upload and places are shared out.
 	restAfter = 30 * time.Second

@@ -22,6 +22,7 @@ type past struct {
 	stored  []Stretch // what our store holds, ascending
 	headers bool      // that is all that is fetched
 	blocks  []*block  // being fetched, at most pull.MaxAhead; by number
+	head    uint64    // of the window, when something newer last came
 	resting bool      // carried for what the store holds: nothing live comes
 }
 
@@ -131,9 +132,12 @@ func (c *Core) doze(now time.Time, s *stream) {
 	}
 }
 
-// cameLive ends that.
+// cameLive ends that, if what came is newer than all before.
 func (c *Core) cameLive(now time.Time, s *stream) {
-	s.liveAt = now
+	if s.window.head == s.past.head {
+		return
+	}
+	s.past.head, s.liveAt = s.window.head, now
 	if !s.ended {
 		c.rest(now, s, false)
 	}
@@ -299,10 +303,11 @@ func (c *Core) taken(s *stream, number uint64) {
 	}
 }
 
-// ofPast reports whether a shard came because it was asked for as one of the past. It
-// may come when it is not wanted any more, and must not begin a window then.
-func (s *stream) ofPast(from membership.NodeID, number uint64, i int, fed bool) bool {
-	return !fed && s.pull != nil && !s.isLive(number) && s.pull.Expects(from, number, i)
+// ofPast reports whether a shard came because it was asked for as one of the past, of
+// a parent too. It may come when it is not wanted any more, and must not begin a window
+// then.
+func (s *stream) ofPast(from membership.NodeID, number uint64, i int) bool {
+	return s.pull != nil && !s.isLive(number) && s.pull.Expects(from, number, i)
 }
 
 // arrivedOld takes a shard of the past as far as its check.
@@ -387,8 +392,9 @@ func (c *Core) alsoOld(now time.Time, s *stream, live *block, shard *stripe.Shar
 	c.acceptOld(now, s, b, shard)
 }
 
-// rebuiltOld hands on a block of the past. What came for it is kept, so that it need
-// not be fetched again.
+// rebuiltOld hands on a block of the past. Its first k shards are kept, so that it need
+// not be fetched again: those that came may be some others, but these are the block as
+// it is.
 func (c *Core) rebuiltOld(now time.Time, s *stream, in Rebuilt) {
 	b := s.past.at(in.Number)
 	if b != nil {
@@ -400,11 +406,10 @@ func (c *Core) rebuiltOld(now time.Time, s *stream, in Rebuilt) {
 		c.out = append(c.out, Absent{Stream: s.info.Stream, Epoch: s.info.Epoch, Number: in.Number})
 		return
 	}
-	if b != nil && c.cfg.Keep && !s.isLive(in.Number) {
-		for _, shard := range b.shards {
-			if shard != nil {
-				c.out = append(c.out, Keep{Shard: shard})
-			}
+	k := s.info.Layout.K
+	if w := s.window.at(in.Number); c.cfg.Keep && (w == nil || w.count() < k) {
+		for _, shard := range in.Shards[:k] {
+			c.out = append(c.out, Keep{Shard: shard})
 		}
 	}
 	c.out = append(c.out, Recovered{Header: in.Shards[0].Header, Data: in.Data})
@@ -454,7 +459,7 @@ func (c *Core) Extent(now time.Time, id stripe.ID) (e Extent, ok bool) {
 	if first, last, has := s.window.whole(s.info.Layout.K); has {
 		join(first, last)
 	}
-	e.Live = e.Live || s.window.started && !s.ended && !s.forest.Starved(now)
+	e.Live = e.Live || s.window.started && !s.ended && now.Sub(s.liveAt) < max(5*s.info.BlockTime, stillLive)
 	if b := s.window.at(e.First); ok && b != nil {
 		e.From = b.SourceTime
 	}

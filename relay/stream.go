@@ -236,7 +236,7 @@ func (c *Core) arrived(now time.Time, in Arrived) {
 	if !fed && s.unasked(now, p, shard) {
 		return
 	}
-	if s.ofPast(p.id, shard.Number, shard.Index, fed) {
+	if s.ofPast(p.id, shard.Number, shard.Index) {
 		c.arrivedOld(now, s, p, shard)
 		return
 	}

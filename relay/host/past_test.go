@@ -1,0 +1,392 @@
+package host_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stripecast/stripecast/fec"
+	"github.com/stripecast/stripecast/relay"
+	"github.com/stripecast/stripecast/relay/host"
+	"github.com/stripecast/stripecast/stripe"
+	"github.com/stripecast/stripecast/test/memdisk"
+	"github.com/stripecast/stripecast/test/memnet"
+)
+
+const (
+	minute = 600 // blocks
+	access = 10  // blocks from one to start at to the next
+)
+
+// cinema is a source and three relays that have a film of a minute on their disks, in
+// a bubble of virtual time.
+type cinema struct {
+	*trio
+	film [][]byte
+}
+
+// inCinema has the source gone when f begins, and with restarted relays that have
+// nothing but their disks.
+func inCinema(t *testing.T, restarted bool, f func(c *cinema)) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cinema{trio: &trio{T: t, delivered: map[uint64]time.Duration{}}}
+		c.net = memnet.New(rand.New(rand.NewPCG(1, 1)), memnet.Link{Delay: 10 * time.Millisecond})
+		seed := sha256.Sum256([]byte("stream"))
+		c.key = ed25519.NewKeyFromSeed(seed[:])
+		layout := stripe.Layout{K: 4, M: 2}
+		var err error
+		if c.coder, err = fec.New(layout); err != nil {
+			t.Fatal(err)
+		}
+		source := c.join("source", relay.Config{Upload: 20e6}, memdisk.New(), nil)
+		c.info = stripe.Info{
+			Stream: stripe.IDOf(c.key), Epoch: 3, Seq: 1, Layout: layout, BlockTime: blockTime,
+			Rate: 400_000, Root: source.host.ID(), Name: "film",
+		}
+		source.host.Announce(c.info.Sign(c.key))
+		for i := range 3 {
+			c.join(fmt.Sprint("relay ", i), c.relay(), memdisk.New(), source)
+		}
+		defer func() {
+			for _, p := range c.parts {
+				p.host.Kill()
+			}
+			c.wg.Wait()
+			c.net.Close()
+			<-time.After(drained)
+		}()
+		<-time.After(settled)
+		c.show(minute)
+		<-time.After(time.Second)
+		source.host.Kill()
+		if restarted {
+			for _, p := range c.parts[1:] {
+				p.host.Kill()
+			}
+			old := c.parts[1:]
+			c.parts = c.parts[:1]
+			for _, p := range old {
+				var join *part
+				if len(c.parts) > 1 {
+					join = c.parts[1]
+				}
+				c.join(p.name, c.relay(), p.disk, join)
+			}
+		}
+		<-time.After(settled)
+		f(c)
+	})
+}
+
+func (c *cinema) relay() relay.Config {
+	return relay.Config{Upload: 20e6, Streams: []stripe.ID{stripe.IDOf(c.key)}}
+}
+
+func (c *cinema) join(name string, cfg relay.Config, disk *memdisk.Disk, at *part) *part {
+	c.Helper()
+	end, err := c.net.Listen()
+	if err != nil {
+		c.Fatal(err)
+	}
+	cfg.Key, cfg.Back = host.NewKey(), time.Second
+	hc := host.Config{Participant: cfg, Socket: end, Gossip: cfg.Upload > 0, Logger: discard}
+	if disk != nil {
+		hc.Store = c.open(disk)
+	}
+	if at != nil {
+		hc.Join = []string{at.host.Advertised().String()}
+	}
+	p := &part{name: name, disk: disk}
+	if p.host, err = host.Start(hc); err != nil {
+		c.Fatal(err)
+	}
+	c.parts = append(c.parts, p)
+	c.wg.Go(func() {
+		for range p.host.Media() {
+		}
+	})
+	return p
+}
+
+// viewer comes when all is over.
+func (c *cinema) viewer(disk *memdisk.Disk) *part {
+	c.Helper()
+	return c.join("viewer", relay.Config{Play: true, Streams: []stripe.ID{c.info.Stream}}, disk, c.parts[1])
+}
+
+// show publishes n blocks in their time.
+func (c *cinema) show(n int) {
+	for range n {
+		number := uint64(len(c.film))
+		data := bytes.Repeat([]byte{byte(number), byte(number >> 8), 5}, 1500)
+		pieces := c.coder.Encode(data)
+		h := stripe.Header{
+			Stream: c.info.Stream, Epoch: c.info.Epoch, Number: number, Layout: c.info.Layout,
+			ShardLen: len(pieces[0]), DataLen: len(data), SourceTime: c.time(number).UnixMilli(),
+		}
+		if number%access == 0 {
+			h.Flags = stripe.RandomAccess
+		}
+		c.film = append(c.film, data)
+		c.parts[0].host.Publish(stripe.Seal(c.key, h, pieces))
+		<-time.After(blockTime)
+	}
+}
+
+// time is when the source closed a block: every tenth is a short one.
+func (c *cinema) time(number uint64) time.Time {
+	return time.UnixMilli(1_800_000_000_000 + int64(number)*100 - int64(number/10)*40)
+}
+
+// extent is what a viewer can have, as soon as it can.
+func (c *cinema) extent(p *part) host.Extent {
+	c.Helper()
+	began := time.Now()
+	for range time.NewTicker(50 * time.Millisecond).C {
+		if e, ok := p.host.Extent(c.info.Stream); ok && e.First == 0 && e.Last == minute-1 {
+			return e
+		}
+		if time.Since(began) > 10*time.Second {
+			e, ok := p.host.Extent(c.info.Stream)
+			c.Fatalf("to be had are %+v, %t; %+v", e, ok, p.host.Status())
+		}
+	}
+	panic("unreachable")
+}
+
+// mustRead wants blocks as they were made.
+func (c *cinema) mustRead(p *part, from, upto uint64) {
+	c.Helper()
+	for n := from; n <= upto; n++ {
+		h, data, err := p.host.Block(context.Background(), c.info.Stream, n)
+		if err != nil || h.Number != n || !bytes.Equal(data, c.film[n]) {
+			for _, p := range c.parts {
+				if st := p.host.Status(); len(st.Streams) > 0 {
+					c.Logf("%s: %+v %+v", p.name, st.Streams[0].Pull, st.Streams[0].Counters)
+				}
+			}
+			for _, p := range c.parts {
+				if st := p.host.Status(); len(st.Streams) > 0 {
+					c.Logf("%s: %+v %+v", p.name, st.Streams[0].Pull, st.Streams[0].Counters)
+				}
+			}
+			c.Fatalf("block %d: %+v, %d bytes, %v", n, h, len(data), err)
+		}
+	}
+}
+
+// TestPastWithoutSource: one who comes when the source is gone, and the relays have
+// started anew, has the whole film, byte by byte, and is anywhere in it within a
+// second.
+func TestPastWithoutSource(t *testing.T) {
+	for _, restarted := range []bool{false, true} {
+		inCinema(t, restarted, func(c *cinema) {
+			v := c.viewer(nil)
+			began := time.Now()
+			c.extent(v)
+			known := time.Since(began)
+			c.mustRead(v, 0, minute-1)
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("a minute of film was read in %v", took)
+			} else {
+				t.Logf("restarted %t: the extent was known after %v, a minute of film read after %v", restarted, known, took)
+			}
+			c.mustSeek(v, 0, 9, 10, 305, 599, 17, 450)
+			if e := c.extent(v); !e.From.Equal(c.time(0)) || !e.To.Equal(c.time(minute-1)) || e.Live {
+				t.Errorf("it reaches from %v to %v, want %v, %v; live: %t", e.From, e.To, c.time(0), c.time(minute-1), e.Live)
+			}
+			st := v.host.Status().Streams[0]
+			if st.Started == restarted || st.Pull.Wasted*50 > st.Pull.Answered || st.Pull.Unasked > 0 {
+				t.Errorf("%+v", st)
+			}
+		})
+	}
+}
+
+// mustSeek wants to be at blocks within a second each.
+func (c *cinema) mustSeek(p *part, numbers ...uint64) {
+	c.Helper()
+	for _, number := range numbers {
+		began := time.Now()
+		got, err := p.host.Seek(context.Background(), c.info.Stream, c.time(number).Add(time.Millisecond))
+		if want := number / access * access; err != nil || got != want {
+			c.Errorf("at block %d it begins at %d: %v", number, got, err)
+			continue
+		}
+		c.mustRead(p, got, got)
+		if took := time.Since(began); took > time.Second {
+			c.Errorf("a seek to block %d took %v", number, took)
+		} else {
+			c.Logf("a seek to block %d took %v", number, took)
+		}
+	}
+	for _, c := range []struct {
+		at   time.Time
+		want uint64
+	}{{c.time(0).Add(-time.Hour), 0}, {c.time(minute).Add(time.Hour), minute - access}} {
+		if got, err := p.host.Seek(context.Background(), p.host.Status().Streams[0].Info.Stream, c.at); err != nil || got != c.want {
+			panic(fmt.Sprintf("at %v it begins at %d, want %d: %v", c.at, got, c.want, err))
+		}
+	}
+}
+
+// TestManyReaders: many read at once at different places, each gets what it asks for,
+// and nothing is asked for twice that is still there.
+func TestManyReaders(t *testing.T) {
+	inCinema(t, true, func(c *cinema) {
+		v := c.viewer(nil)
+		c.extent(v)
+		began := time.Now()
+		var readers sync.WaitGroup
+		for i := range uint64(6) {
+			readers.Go(func() {
+				for n := 90 * i; n < 90*i+60; n++ {
+					h, data, err := v.host.Block(context.Background(), c.info.Stream, n)
+					if err != nil || h.Number != n || !bytes.Equal(data, c.film[n]) {
+						t.Errorf("block %d: %d bytes, %v", n, len(data), err)
+						return
+					}
+				}
+			})
+		}
+		readers.Wait()
+		p := v.host.Status().Streams[0].Pull
+		if took := time.Since(began); took > 20*time.Second || p.Asked > 2*6*60*4 {
+			t.Errorf("six read six seconds each in %v: %+v", took, p)
+		} else {
+			t.Logf("six read six seconds each in %v: %+v", took, p)
+		}
+	})
+}
+
+// TestAbsentPast: what nobody has is absent, and said soon; who gives up is let go.
+func TestAbsentPast(t *testing.T) {
+	inCinema(t, true, func(c *cinema) {
+		v := c.viewer(nil)
+		c.extent(v)
+		began := time.Now()
+		for n := uint64(minute); n < minute+20; n++ {
+			if _, _, err := v.host.Block(context.Background(), c.info.Stream, n); !errors.Is(err, host.ErrAbsent) {
+				t.Errorf("block %d: %v", n, err)
+			}
+		}
+		if took := time.Since(began); took > 15*time.Second {
+			t.Errorf("twenty blocks were found absent in %v", took)
+		} else {
+			t.Logf("twenty blocks were found absent in %v", took)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		defer cancel()
+		began = time.Now()
+		if _, _, err := v.host.Block(ctx, c.info.Stream, 5000); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		c.mustRead(v, 100, 120)
+		if _, _, err := v.host.Block(context.Background(), stripe.ID{1}, 1); !errors.Is(err, host.ErrNoStream) {
+			t.Errorf("of another stream: %v", err)
+		}
+	})
+}
+
+// TestOwnStore: what our own disk has needs nobody else.
+func TestOwnStore(t *testing.T) {
+	inCinema(t, true, func(c *cinema) {
+		disk := memdisk.New()
+		v := c.viewer(disk)
+		c.extent(v)
+		c.mustRead(v, 0, minute-1)
+		v.host.Leave()
+		for _, p := range c.parts[1:4] {
+			p.host.Kill()
+		}
+		<-time.After(settled)
+		again := c.join("again", relay.Config{Play: true, Streams: []stripe.ID{c.info.Stream}}, disk, nil)
+		e := c.extent(again)
+		if !e.From.Equal(c.time(0)) || !e.To.Equal(c.time(minute-1)) || e.Live {
+			t.Errorf("%+v", e)
+		}
+		c.mustRead(again, 0, minute-1)
+		c.mustSeek(again, 0, 9, 10, 305, 599, 17, 450)
+		if p := again.host.Status().Streams[0].Pull; p.Asked > 0 {
+			t.Errorf("shards were asked for: %+v", p)
+		}
+	})
+}
+
+// TestDiskLostIt: what a relay offered and cannot read any more it says at once that it
+// lacks, and the film is whole as long as the others have enough.
+func TestDiskLostIt(t *testing.T) {
+	inCinema(t, true, func(c *cinema) {
+		v := c.viewer(nil)
+		c.extent(v)
+		broken := c.parts[1]
+		broken.disk.SetFail(func(op memdisk.Op) (int, error) {
+			if op.Kind == "read" {
+				return 0, syscall.EIO
+			}
+			return op.Size, nil
+		})
+		c.mustRead(v, 0, 99)
+		st := v.host.Status().Streams[0].Pull
+		if st.Lacked == 0 || st.Retried*10 > st.Asked {
+			t.Errorf("%+v", st)
+		}
+		t.Logf("%+v", st)
+	})
+}
+
+// TestSourceComesBack: a stream that is carried for its past does not keep a later run
+// of its source from those who carry it.
+func TestSourceComesBack(t *testing.T) {
+	inCinema(t, true, func(c *cinema) {
+		v := c.viewer(nil)
+		c.extent(v)
+		c.mustRead(v, 0, 9)
+		source := c.join("source again", relay.Config{Upload: 20e6}, memdisk.New(), c.parts[2])
+		c.parts[0], c.film = source, nil
+		c.info.Epoch, c.info.Root = c.info.Epoch+1, source.host.ID()
+		source.host.Announce(c.info.Sign(c.key))
+		<-time.After(settled)
+		c.show(100)
+		<-time.After(time.Second)
+		for _, p := range c.parts[1:] {
+			if st := p.host.Status().Streams[0]; st.Info.Epoch != c.info.Epoch || !st.Started || st.Head != 99 {
+				t.Errorf("%s: epoch %d, head %d", p.name, st.Info.Epoch, st.Head)
+			}
+		}
+		c.mustRead(v, 30, 99)
+		if e, ok := v.host.Extent(c.info.Stream); !ok || !e.Live || e.Last != 99 {
+			t.Errorf("%+v, %t", e, ok)
+		}
+	})
+}
+
+// TestCalmWithoutSource: a stream of which nothing comes is not looked for all the time.
+func TestCalmWithoutSource(t *testing.T) {
+	inCinema(t, true, func(c *cinema) {
+		c.viewer(nil)
+		<-time.After(time.Minute)
+		before := map[string]uint64{}
+		for _, p := range c.parts[1:] {
+			before[p.name] = p.host.Net().Out
+		}
+		const seconds = 60
+		<-time.After(seconds * time.Second)
+		for _, p := range c.parts[1:] {
+			if rate := float64(p.host.Net().Out-before[p.name]) * 8 / seconds; rate > 0.05*float64(c.info.Rate) {
+				t.Errorf("%s sends %.0f bit/s", p.name, rate)
+			} else {
+				t.Logf("%s sends %.0f bit/s", p.name, rate)
+			}
+		}
+	})
+}
