@@ -27,6 +27,8 @@ const (
 	// to come.
 	freshTime = 3 * time.Second
 	tailTime  = 1500 * time.Millisecond
+	// newsTime is how long it takes until all neighbours have said what they hold.
+	newsTime = 3 * time.Second
 	// datePatience is how long a viewer looks for the past before it says what it found.
 	datePatience = 10 * time.Second
 	// plenty is how many times as fast as it plays the past should come.
@@ -91,7 +93,7 @@ func formatOf(m stripe.Media) rewind.Format {
 }
 
 func newPast(h *host.Host, id stripe.ID, live *httpd.Broadcaster) *rewind.Stream {
-	return rewind.New(rewind.Config{Past: &held{h, id}, Live: live, Format: formatOf})
+	return rewind.New(rewind.Config{Past: &held{h, id}, Live: live, Settle: newsTime, Format: formatOf})
 }
 
 // parseFrom reads --from; without it, it is nil.

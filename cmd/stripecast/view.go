@@ -209,6 +209,7 @@ func (v *viewer) begin(ctx context.Context, h *host.Host, player *view.Player, l
 	if !awaitLive(ctx, h, link.ID, v.past, player) {
 		ext := tellPast(ctx, v.console, v.past)
 		line, v.gone = pastLine(v.past), true
+		v.live.End() // of the stream's last moments, which may have begun to play
 		if v.from == nil {
 			v.from = &rewind.From{}
 			path = httpd.RecordingPath(ext)

@@ -63,7 +63,7 @@ func (a *ahead) take(ctx context.Context, number, last uint64) (*fetch, error) {
 	}
 	a.waiting[0] = nil
 	a.waiting = a.waiting[1:]
-	a.size = max(len(f.data), a.size-a.size/readAhead)
+	a.size = max(len(f.data), a.size-a.size/sizeFades)
 	return f, nil
 }
 

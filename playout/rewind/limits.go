@@ -14,11 +14,14 @@ const (
 	MaxIndex = 1 << 21
 
 	// readAhead and readAheadBytes bound what a Reader asks for before its client wants
-	// it: blocks, and bytes if blocks go on as large as they were. One more waits.
-	readAhead      = 16
-	readAheadBytes = 8 << 20
-	// leastAhead is how many blocks that is, however large they are.
+	// it: blocks, and bytes if blocks go on as large as they were. One more waits. It is
+	// few, because who holds the past fetches ahead too.
+	readAhead      = 4
+	readAheadBytes = 4 << 20
+	// leastAhead is how many blocks that is, however large they are, and sizeFades over
+	// how many one that was large counts.
 	leastAhead = 2
+	sizeFades  = 16
 	// lookBack is in how many blocks before its first a Reader looks for what a decoder
 	// needs; what is older is done without.
 	lookBack = 8
@@ -29,5 +32,5 @@ const (
 	// They go on being read for the next one.
 	indexPatience = 2 * time.Second
 	// gaugeBlocks is of how many blocks the speed of fetching is told.
-	gaugeBlocks = 2 * readAhead
+	gaugeBlocks = 16
 )

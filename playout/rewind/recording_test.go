@@ -76,7 +76,6 @@ func TestRecordingNeedsLengths(t *testing.T) {
 
 	f = rewindtest.New(3, input)
 	s = stream(f, nil)
-	missing()
 	readAll(t, open(t, s, "start"))
 	if rec, err = s.Recording(t.Context()); err != nil {
 		t.Fatal(err)

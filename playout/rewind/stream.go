@@ -15,6 +15,9 @@ type Config struct {
 	Past Past
 	// Live is what plays now; nil: nothing does.
 	Live Live
+	// Settle is how long after the first news of the past more may come of what is
+	// older: so long is waited where that matters.
+	Settle time.Duration
 	// Format tells how a medium's blocks are joined.
 	Format func(stripe.Media) Format
 }
@@ -26,7 +29,8 @@ type Stream struct {
 
 	mu    sync.Mutex // guards what follows
 	stats Stats
-	dates [2]date // of the first and the last block, where the extent did not say
+	known time.Time // when there was first something
+	dates [2]date   // of the first and the last block, where the extent did not say
 }
 
 // date is when the source closed a block.
@@ -68,6 +72,9 @@ func (s *Stream) Extent() (Extent, bool) {
 	ext, ok := s.cfg.Past.Extent()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if ok && s.known.IsZero() {
+		s.known = time.Now()
+	}
 	for i, d := range s.dates {
 		at, number := &ext.From, ext.First
 		if i == 1 {
@@ -103,9 +110,9 @@ func (s *Stream) Finished() (Extent, bool) {
 // Date waits until it is known when the extent begins and ends. Where nobody here knows
 // it fetches the first and the last block, or those next to them.
 func (s *Stream) Date(ctx context.Context) (Extent, error) {
-	ext, ok := s.Extent()
-	if !ok {
-		return ext, ErrNothing
+	ext, err := s.settled(ctx, func(e Extent) bool { return e.First == 0 })
+	if err != nil {
+		return ext, err
 	}
 	for i := range s.dates {
 		known, number, step := ext.From, ext.First, uint64(1)
@@ -129,6 +136,25 @@ func (s *Stream) Date(ctx context.Context) (Extent, error) {
 		}
 	}
 	return ext, nil
+}
+
+// settled is the extent, once it is enough, or is not news any more.
+func (s *Stream) settled(ctx context.Context, enough func(Extent) bool) (Extent, error) {
+	for {
+		ext, ok := s.Extent()
+		if !ok {
+			return ext, ErrNothing
+		}
+		s.mu.Lock()
+		since := time.Since(s.known)
+		s.mu.Unlock()
+		if since >= s.cfg.Settle || enough(ext) {
+			return ext, nil
+		}
+		if err := wait(ctx, nil); err != nil {
+			return ext, err
+		}
+	}
 }
 
 // date looks at a few blocks from a number on, in steps.
@@ -161,12 +187,13 @@ func (s *Stream) Open(ctx context.Context, from From, now time.Time) (*Reader, e
 
 // find is what there is, and the block to start at for a moment.
 func (s *Stream) find(ctx context.Context, from From, now time.Time) (Extent, uint64, error) {
-	ext, ok := s.Extent()
-	if !ok {
-		return ext, 0, ErrNothing
+	ext, err := s.settled(ctx, func(e Extent) bool {
+		return e.First == 0 || !e.From.IsZero() && from.Time(now, e).After(e.From)
+	})
+	if err != nil {
+		return ext, 0, err
 	}
 	if from.kind == fromAgo && ext.To.IsZero() {
-		var err error
 		if ext, err = s.Date(ctx); err != nil {
 			return ext, 0, err
 		}
@@ -193,6 +220,9 @@ func (s *Stream) reader(ext Extent, number uint64) *Reader {
 	}
 	if s.cfg.Format != nil {
 		r.form = s.cfg.Format(r.media)
+	}
+	if !ext.Live && ext.Last-ext.First < MaxIndex {
+		s.index.fit(ext) // so that what is read is known from now on
 	}
 	s.count(1, 0, 0)
 	return r

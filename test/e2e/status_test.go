@@ -11,6 +11,15 @@ import (
 	"time"
 )
 
+// pastStatus is what they read of a stream's past.
+type pastStatus struct {
+	First, Last    uint64
+	From, To       string
+	Duration       float64
+	Live           bool
+	Blocks, Absent uint64
+}
+
 // status is what these tests read of /api/status.
 type status struct {
 	Role    string
@@ -34,6 +43,7 @@ type status struct {
 	Known    int `json:"relays_known"`
 	URLs     []string
 	Streams  []struct{ Stream string }
+	Past     pastStatus
 	Buffer   struct {
 		Dir, Oldest, Newest, Problem string
 		Bytes, Quota                 int64
