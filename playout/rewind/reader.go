@@ -17,8 +17,9 @@ type Reader struct {
 	form  Format
 	epoch uint32
 	next  uint64
-	raw   bool // only blocks: none may be missing, nothing is put between them
-	part  bool // it ends with the epoch, or before block end of it
+	first uint64 // of the extent when it was last looked at
+	raw   bool   // only blocks: none may be missing, nothing is put between them
+	part  bool   // it ends with the epoch, or before block end of it
 	end   uint64
 
 	ahead *ahead
@@ -44,7 +45,8 @@ func (r *Reader) Next(ctx context.Context) (before, data []byte, err error) {
 		number := r.next
 		data, err := r.block(ctx)
 		if errors.Is(err, ErrAbsent) && !r.raw {
-			r.skip(r.next + 1)
+			// What is before the extent may still be had, or nothing of it.
+			r.skip(max(r.next+1, r.first))
 			continue
 		}
 		if err != nil {
@@ -143,11 +145,8 @@ func (r *Reader) place(ext Extent) (ready bool, err error) {
 		r.ahead.forget()
 	case r.ended || r.part && r.next >= r.end:
 		return false, io.EOF
-	case r.next < ext.First && r.raw:
-		return false, ErrAbsent
-	case r.next < ext.First:
-		r.skip(ext.First)
 	}
+	r.first = ext.First
 	if r.next > ext.Last && (r.part || !ext.Live) {
 		return false, io.EOF
 	}
