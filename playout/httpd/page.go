@@ -36,7 +36,9 @@ func (s *Server) page(w http.ResponseWriter) {
 		Name             string
 		Plays            bool
 		Playlist, Stream string
+		Past             bool
+		Recording        string
 		Style            template.CSS
 		Script           template.JS
-	}{s.name, s.cfg.Stream != nil, pathPlaylist, pathStream, template.CSS(pageStyle), template.JS(pageScript)})
+	}{s.name, s.cfg.Stream != nil, pathPlaylist, pathStream, s.cfg.Past != nil, pathRecording + playlistName, template.CSS(pageStyle), template.JS(pageScript)})
 }
