@@ -7,6 +7,9 @@
 //	             │
 //	     overlay.Forest a stream, Window a stream, membership.Book
 //
+// What lies before the window is the past of a stream: offered from the host's store,
+// and fetched for who wants to see it again, beside all that is live (past.go).
+//
 // The package is pure: the same Core runs in real time (relay/host over
 // relay/quicnet) and by the hundred in virtual time (test/sim). It returns no
 // errors: a bad peer becomes a Hangup. It codes and checks nothing itself: that

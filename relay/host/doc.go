@@ -6,6 +6,8 @@
 //	gossip ─records─▶ │ loop │ ─Advertise──────────▶ gossip
 //	workers ◀─Check── │ Core │ ─Seen, Deliver──────▶ Media()
 //	        ─Checked─▶└──────┘ ─Keep───────────────▶ relay/store
+//	Block, Seek ─wish─▶ library ─Fetch─▶ Core        ▲
+//	keeper, recall ─Stored, Lost─▶ Core ─Recall──────┘
 //
 // One goroutine, Run's loop, owns the Core. Whoever else has something to say
 // sends it an Input; nobody sends code.
