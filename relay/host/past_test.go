@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -28,6 +29,7 @@ const access = 10 // blocks from one to start at to the next
 type show struct {
 	blocks    uint64
 	restarted bool    // the relays have nothing but their disks
+	goesOn    bool    // the source is still there
 	download  float64 // of relays that make shards
 }
 
@@ -42,7 +44,7 @@ type cinema struct {
 // inCinema has the source gone when f begins.
 func inCinema(t *testing.T, what show, f func(c *cinema)) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &cinema{trio: &trio{T: t}, show: what}
+		c := &cinema{trio: &trio{T: t, delivered: map[uint64]time.Duration{}}, show: what}
 		c.net = memnet.New(rand.New(rand.NewPCG(1, 1)), memnet.Link{Delay: 10 * time.Millisecond})
 		seed := sha256.Sum256([]byte("stream"))
 		c.key = ed25519.NewKeyFromSeed(seed[:])
@@ -71,6 +73,10 @@ func inCinema(t *testing.T, what show, f func(c *cinema)) {
 		<-time.After(settled)
 		c.screen(int(what.blocks))
 		<-time.After(time.Second)
+		if what.goesOn {
+			f(c)
+			return
+		}
 		source.host.Kill()
 		if what.restarted {
 			for _, p := range c.parts[1:] {
@@ -115,7 +121,12 @@ func (c *cinema) join(name string, cfg relay.Config, disk *memdisk.Disk, at *par
 	}
 	c.parts = append(c.parts, p)
 	c.wg.Go(func() {
-		for range p.host.Media() {
+		for o := range p.host.Media() {
+			if d, ok := o.(relay.Deliver); ok {
+				c.mu.Lock()
+				c.delivered[d.Header.Number] = 0
+				c.mu.Unlock()
+			}
 		}
 	})
 	return p
@@ -142,7 +153,7 @@ func (c *cinema) screen(n int) {
 		}
 		c.film = append(c.film, data)
 		c.parts[0].host.Publish(stripe.Seal(c.key, h, pieces))
-		<-time.After(blockTime)
+		<-time.After(c.time(number + 1).Sub(c.time(number)))
 	}
 }
 
@@ -288,6 +299,75 @@ func TestAbsentPast(t *testing.T) {
 		if _, _, err := v.host.Block(context.Background(), stripe.ID{1}, 1); !errors.Is(err, host.ErrNoStream) {
 			t.Errorf("of another stream: %v", err)
 		}
+	})
+}
+
+// TestPastBesideLive: who reads the past as fast as it comes misses nothing that is
+// live.
+func TestPastBesideLive(t *testing.T) {
+	inCinema(t, show{blocks: 120, goesOn: true}, func(c *cinema) {
+		v := c.viewer(nil)
+		c.screen(int(settled / blockTime))
+		live := uint64(len(c.film))
+		film := slices.Clone(c.film)
+		var reader sync.WaitGroup
+		took := make([]time.Duration, 3)
+		reader.Go(func() {
+			for i := range took {
+				began := time.Now()
+				for n := range live {
+					if _, data, err := v.host.Block(context.Background(), c.info.Stream, n); err != nil || !bytes.Equal(data, film[n]) {
+						t.Errorf("block %d: %d bytes, %v", n, len(data), err)
+						return
+					}
+				}
+				took[i] = time.Since(began)
+			}
+		})
+		c.screen(100)
+		reader.Wait()
+		<-time.After(time.Second)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for n := live; n < live+100; n++ {
+			if _, ok := c.delivered[n]; !ok {
+				t.Errorf("live block %d was lost", n)
+			}
+		}
+		st := v.host.Status().Streams[0]
+		if st.Pull.Missed > 0 {
+			t.Errorf("%+v", st.Pull)
+		}
+		t.Logf("16 s of film were read in %v; %+v", took, st.Pull)
+		if e, ok := v.host.Extent(c.info.Stream); !ok || !e.Live || e.First != 0 || e.Last != live+99 {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// TestAbsentHoldsUpNobody: one waits for what nobody has, and others read on.
+func TestAbsentHoldsUpNobody(t *testing.T) {
+	inCinema(t, show{blocks: 120, restarted: true}, func(c *cinema) {
+		v := c.viewer(nil)
+		c.extent(v)
+		began := time.Now()
+		var waiter sync.WaitGroup
+		waiter.Go(func() {
+			if _, _, err := v.host.Block(context.Background(), c.info.Stream, 5000); !errors.Is(err, host.ErrAbsent) {
+				t.Errorf("block 5000: %v", err)
+			}
+			if took := time.Since(began); took > 20*time.Second {
+				t.Errorf("it was found absent after %v", took)
+			}
+		})
+		<-time.After(100 * time.Millisecond)
+		c.mustRead(v, 0, 99)
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("ten seconds were read in %v", took)
+		} else {
+			t.Logf("ten seconds were read in %v", took)
+		}
+		waiter.Wait()
 	})
 }
 
