@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -28,8 +29,9 @@ const access = 10 // blocks from one to start at to the next
 // show is what was shown before a test begins.
 type show struct {
 	blocks    uint64
-	restarted bool    // the relays have nothing but their disks
-	goesOn    bool    // the source is still there
+	restarted bool // the relays have nothing but their disks
+	goesOn    bool // the source is still there
+	spoil     func(*memdisk.Disk)
 	download  float64 // of relays that make shards
 }
 
@@ -85,6 +87,9 @@ func inCinema(t *testing.T, what show, f func(c *cinema)) {
 			old := c.parts[1:]
 			c.parts = c.parts[:1]
 			for _, p := range old {
+				if what.spoil != nil {
+					what.spoil(p.disk)
+				}
 				var join *part
 				if len(c.parts) > 1 {
 					join = c.parts[1]
@@ -415,6 +420,37 @@ func TestDiskLostIt(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 		t.Logf("%+v", st)
+	})
+}
+
+// TestBeginningIsLost: the disks say that they have all, and have lost the first half.
+// Who seeks comes to where he wants in what is left, or to its beginning.
+func TestBeginningIsLost(t *testing.T) {
+	spoil := func(d *memdisk.Disk) {
+		for _, name := range d.Names() {
+			if b := d.Bytes(name); strings.HasSuffix(name, ".v1") {
+				clear(b[len(b)/10 : len(b)/2])
+				d.Set(name, b)
+			}
+		}
+	}
+	inCinema(t, show{blocks: 240, restarted: true, spoil: spoil}, func(c *cinema) {
+		v := c.viewer(nil)
+		c.extent(v)
+		start := time.Now()
+		for _, seek := range []struct{ to, least, most uint64 }{{200, 200, 200}, {165, 160, 160}, {60, 100, 130}} {
+			began := time.Now()
+			got, err := v.host.Seek(context.Background(), c.info.Stream, c.time(seek.to))
+			if err != nil || got < seek.least || got > seek.most {
+				t.Errorf("to block %d: %d, %v", seek.to, got, err)
+			} else {
+				t.Logf("to block %d: %d after %v", seek.to, got, time.Since(began))
+			}
+		}
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("all that took %v", took)
+		}
+		c.mustRead(v, 150, 200)
 	})
 }
 

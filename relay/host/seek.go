@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/stripecast/stripecast/stripe"
@@ -74,53 +76,73 @@ type point struct {
 }
 
 // seekFar asks neighbours for headers: those of a few blocks where the time should be,
-// between the nearest that are known, until it lies among them.
+// between the nearest that are known, until it lies among them. Where they have
+// nothing, whatever they said, the stretch begins later.
 func (h *Host) seekFar(ctx context.Context, o *open, e *Extent, at time.Time) (number uint64, err error) {
 	ms := at.UnixMilli()
-	low, err := h.edge(ctx, o, e.First, min(e.First+seekAfter, e.Last), false)
-	if err != nil {
-		return 0, err
-	}
-	if ms < low.time {
-		return e.First, nil
-	}
 	high, err := h.edge(ctx, o, e.Last-min(e.Last-e.First, seekAfter), e.Last, true)
 	if err != nil {
 		return 0, err
 	}
-	guess := high.number
+	guessed := func(number uint64) point {
+		return point{number, high.time - int64(high.number-number)*o.info.BlockTime.Milliseconds()}
+	}
+	low, err := h.edge(ctx, o, e.First, min(e.First+seekAfter, e.Last), false)
+	switch {
+	case errors.Is(err, ErrAbsent):
+		low = guessed(e.First)
+	case err != nil:
+		return 0, err
+	case ms < low.time:
+		return e.First, nil
+	}
+	lost := false
 	for range maxSeekRounds {
-		if ms < high.time && high.time > low.time {
-			guess = low.number + uint64(float64(high.number-low.number)*float64(ms-low.time)/float64(high.time-low.time))
+		guess := between(low, high, ms)
+		if lost {
+			guess = low.number + (high.number-low.number)/2
 		}
 		from, upto := max(e.First, guess-min(guess, seekBefore)), min(e.Last, guess+seekAfter)
 		headers, err := h.headers(ctx, o, from, upto)
-		if err != nil {
+		switch {
+		case err != nil:
 			return 0, err
-		}
-		if len(headers) == 0 {
+		case len(headers) == 0 && upto < high.number:
+			low, lost = guessed(upto), true
+			continue
+		case len(headers) == 0:
 			return 0, ErrAbsent
 		}
+		lost = false
 		first, last := headers[0], headers[len(headers)-1]
 		switch {
 		case first.SourceTime > ms && from > e.First && first.Number < high.number:
 			high = point{first.Number, first.SourceTime}
-			continue
-		case last.SourceTime <= ms && upto < e.Last && last.Number > low.number && high.number > upto:
+		case last.SourceTime <= ms && last.Number > low.number && upto < high.number:
 			low = point{last.Number, last.SourceTime}
-			continue
+		default:
+			return h.startBefore(ctx, o, e, headers, from, ms)
 		}
-		return h.startBefore(ctx, o, e, headers, from, ms)
 	}
-	return guess, nil // its source's clock jumps about
+	return low.number, nil // its source's clock jumps about
+}
+
+// between is where a time should be between two blocks.
+func between(low, high point, ms int64) uint64 {
+	switch {
+	case ms >= high.time:
+		return high.number
+	case ms <= low.time || low.number >= high.number:
+		return low.number
+	}
+	return low.number + uint64(float64(high.number-low.number)*float64(ms-low.time)/float64(high.time-low.time))
 }
 
 // startBefore is the newest block to start at among these headers and before them.
 func (h *Host) startBefore(ctx context.Context, o *open, e *Extent, headers []stripe.Header, from uint64, ms int64) (uint64, error) {
-	newest := e.First
+	newest, oldest := e.First, headers[0].Number
 	for range maxSeekRounds {
-		for i := len(headers) - 1; i >= 0; i-- {
-			b := &headers[i]
+		for _, b := range slices.Backward(headers) {
 			if b.SourceTime > ms {
 				continue
 			}
@@ -138,6 +160,10 @@ func (h *Host) startBefore(ctx context.Context, o *open, e *Extent, headers []st
 		if headers, err = h.headers(ctx, o, from, upto); err != nil {
 			return 0, err
 		}
+		if len(headers) == 0 {
+			return oldest, nil // there is nothing before it
+		}
+		oldest = headers[0].Number
 	}
 	return newest, nil
 }

@@ -210,6 +210,7 @@ func (p *Puller) lacked(now time.Time, nb *neighbour, m *overlay.Lack) {
 			if i := p.find(nb.peer, piece.Number, s); i >= 0 {
 				if p.remove(i).old {
 					long = lackLong
+					nb.tries = max(0, nb.tries-1) // an old block may be lost to all
 				}
 				nb.fails = 0
 				if m.Busy {

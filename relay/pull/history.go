@@ -199,8 +199,11 @@ func (p *Puller) absent(now time.Time, b *block) bool {
 		b.stuck = time.Time{}
 		return false
 	}
-	if len(p.near) == 0 {
+	switch {
+	case len(p.near) == 0:
 		long = absentAlone
+	case len(p.near) >= absentMany:
+		long = absentSaid
 	}
 	if b.stuck.IsZero() {
 		b.stuck = now

@@ -140,8 +140,11 @@ const (
 	// in one step.
 	skipAtOnce = 256
 	// absentAfter is how long nobody may have enough of a block of history before it is
-	// given up, and absentAlone the same while there is no neighbour at all.
+	// given up. It is absentSaid if there are absentMany neighbours, who say what they
+	// have not, and absentAlone while there is none at all: then one may come.
 	absentAfter = 3 * time.Second
+	absentSaid  = time.Second
+	absentMany  = 3
 	absentAlone = 10 * time.Second
 
 	// ServeShare is the share of the upload that the caller's Meter should be given:
