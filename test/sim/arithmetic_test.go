@@ -75,6 +75,7 @@ const hops = 4
 // that loses ten in a hundred is never silent for as long as its child's patience.
 func quick(seed uint64, layout stripe.Layout) Config {
 	cfg := DefaultConfig(seed)
+	cfg.PushOnly = true // the code's arithmetic alone
 	cfg.Layout, cfg.BlockTime, cfg.AccessEvery = layout, 20*time.Millisecond, 50
 	cfg.Rate = float64(layout.K*2*stripe.ShardUnit*8) / cfg.BlockTime.Seconds()
 	cfg.Near, cfg.Far, cfg.WorkTime = time.Millisecond, 3*time.Millisecond, 0
