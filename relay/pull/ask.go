@@ -208,7 +208,8 @@ func (p *Puller) lacked(now time.Time, nb *neighbour, m *overlay.Lack) {
 			s := bits.TrailingZeros64(stripes)
 			long := lackTime
 			if i := p.find(nb.peer, piece.Number, s); i >= 0 {
-				if p.remove(i).old {
+				old := p.remove(i).old
+				if old {
 					long = lackLong
 					nb.tries = max(0, nb.tries-1) // an old block may be lost to all
 				}
@@ -217,7 +218,7 @@ func (p *Puller) lacked(now time.Time, nb *neighbour, m *overlay.Lack) {
 					p.counts.Busy++
 				} else {
 					p.counts.Lacked++
-					nb.lack(lack{piece.Number, 1 << s, now.Add(long)})
+					nb.lack(lack{piece.Number, 1 << s, now.Add(long), old})
 				}
 			} else if i := nb.owes(piece.Number, s); i >= 0 && !nb.owed[i].paid {
 				nb.owed = slices.Delete(nb.owed, i, i+1)
@@ -231,6 +232,12 @@ func (p *Puller) lacked(now time.Time, nb *neighbour, m *overlay.Lack) {
 }
 
 func (nb *neighbour) lack(l lack) {
+	for i := range nb.lacks {
+		if x := &nb.lacks[i]; l.old && x.old && x.number == l.number {
+			x.stripes, x.until = x.stripes|l.stripes, l.until
+			return
+		}
+	}
 	if len(nb.lacks) >= maxLacks {
 		nb.lacks = slices.Delete(nb.lacks, 0, 1)
 	}

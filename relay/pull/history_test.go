@@ -276,3 +276,24 @@ func (r *rig) stay(d time.Duration) {
 		}
 	}
 }
+
+// What is lacked of many blocks is remembered of all that are fetched, so that they are
+// found absent, and not asked for again and again.
+func TestLacksAreRemembered(t *testing.T) {
+	r := library(t)
+	r.p.Fetch(r.now, History{From: 0, Upto: MaxAhead - 1, Ahead: MaxAhead})
+	r.step()
+	for range 100 {
+		for len(r.p.asks) > 0 {
+			a := r.p.asks[0]
+			r.hear(int(a.of.id[1]), &overlay.Lack{Pieces: []overlay.Piece{{Number: a.number, Stripes: 1 << a.stripe}}})
+		}
+		r.pass(absentAfter / 80)
+	}
+	if got := outputs[Absent](r); len(got) != MaxAhead {
+		t.Errorf("%d blocks are absent", len(got))
+	}
+	if c := r.p.Counters(); c.Asked > MaxAhead*6*2 {
+		t.Errorf("%d shards were asked for, of %d that there are", c.Asked, MaxAhead*6*2)
+	}
+}

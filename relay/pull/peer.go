@@ -68,6 +68,7 @@ type neighbour struct {
 type lack struct {
 	number, stripes uint64
 	until           time.Time
+	old             bool // it was asked for as history: one entry has all of a block
 }
 
 // debt is a shard that may still come although it is not waited for: it was given up,
