@@ -284,7 +284,7 @@ func TestLacksAreRemembered(t *testing.T) {
 	r.p.Fetch(r.now, History{From: 0, Upto: MaxAhead - 1, Ahead: MaxAhead})
 	r.step()
 	for range 100 {
-		for len(r.p.asks) > 0 {
+		for len(r.p.asks) > 0 && r.p.Counters().Asked <= MaxAhead*6*2 {
 			a := r.p.asks[0]
 			r.hear(int(a.of.id[1]), &overlay.Lack{Pieces: []overlay.Piece{{Number: a.number, Stripes: 1 << a.stripe}}})
 		}
