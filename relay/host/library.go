@@ -176,6 +176,9 @@ func (l *library) steer(now time.Time) {
 		late := now.Sub(w.since) >= readPatience
 		if late {
 			w.answer <- answer{headers: w.found, err: ErrAbsent}
+			if w.headers && l.cur != nil && l.cur.wish == w {
+				l.stop() // it takes one answer only
+			}
 		}
 		return late
 	})
