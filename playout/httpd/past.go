@@ -228,6 +228,11 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 	defer f.Close()
 	w.Header().Set("Content-Type", f.Media().MIME())
 	w.Header().Set("ETag", `"`+f.Tag()+`"`)
+	if strings.Contains(r.Header.Get("Range"), ",") {
+		// Of several parts net/http writes from a goroutine that may outlive this
+		// call, and a Recording has one reader. The whole file is an answer too.
+		r.Header.Del("Range")
+	}
 	http.ServeContent(w, r, "", time.Time{}, &patient{f, http.NewResponseController(w), s.cfg.PauseTimeout})
 }
 
