@@ -264,18 +264,22 @@ func (p *Puller) Neighbours() []membership.NodeID {
 
 // Extent is what can be had of the past, as neighbours tell: the newest stretch whose
 // last block two of them have, or the only one, as far back as they have enough
-// shards together. With live, new blocks come.
+// shards together. With live, new blocks come, as two of them say, or the only one.
 func (p *Puller) Extent() (run overlay.Run, live, ok bool) {
 	var lasts, firsts []uint64
+	lives := 0
 	for _, nb := range p.near {
 		if last, has := nb.newest(); has && nb.epoch == p.cfg.Info.Epoch {
 			lasts = append(lasts, last)
-			live = live || nb.live
+			if nb.live {
+				lives++
+			}
 		}
 	}
 	if len(lasts) == 0 {
 		return run, false, false
 	}
+	live = lives >= min(2, len(lasts)) // one alone could hide for ever that a stream is over
 	slices.Sort(lasts)
 	run.Last = lasts[max(0, len(lasts)-2)]
 	for _, nb := range p.near {
