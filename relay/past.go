@@ -450,16 +450,21 @@ func (c *Core) Extent(now time.Time, id stripe.ID) (e Extent, ok bool) {
 			join(st.First, st.Last)
 		}
 	}
+	comes := s.window.started && !s.ended && now.Sub(s.liveAt) < max(5*s.info.BlockTime, stillLive)
 	if s.pull != nil {
 		run, live, has := s.pull.Extent()
-		if e.Live = live && !s.ended; has {
+		e.Live = live && !s.ended
+		if comes {
+			run.Last = min(run.Last, s.window.head) // neighbours cannot have much more, whatever they say
+		}
+		if has && run.First <= run.Last {
 			join(run.First, run.Last)
 		}
 	}
 	if first, last, has := s.window.whole(s.info.Layout.K); has {
 		join(first, last)
 	}
-	e.Live = e.Live || s.window.started && !s.ended && now.Sub(s.liveAt) < max(5*s.info.BlockTime, stillLive)
+	e.Live = e.Live || comes
 	if b := s.window.at(e.First); ok && b != nil {
 		e.From = b.SourceTime
 	}

@@ -220,6 +220,31 @@ func TestFetchesFromTheWindow(t *testing.T) {
 	}
 }
 
+// While something live comes, neighbours who say that they have what there cannot be
+// do not take the place of what there is.
+func TestExtentBesideLiars(t *testing.T) {
+	for _, first := range []uint64{0, 1<<32 - 1} {
+		r := lone(t, Config{Play: true})
+		r.in(Up{Peer: testNode("source")})
+		r.say("source", &overlay.Sample{Stream: r.id, Info: r.info.Sign(r.key)})
+		r.pass(700 * time.Millisecond)
+		for s := range r.info.Layout.N() {
+			r.say("source", &overlay.Accept{Stream: r.id, Stripe: s, Path: []membership.ShortID{testNode("source").Short()}})
+		}
+		for _, name := range []string{"a", "b"} {
+			r.in(Up{Peer: testNode(name)})
+			r.offer(name, first, 1<<32-1)
+		}
+		for n := uint64(10); n < 20; n++ {
+			r.arrive("source", r.block(n)...)
+		}
+		want := min(first, 10)
+		if e, ok := r.core.Extent(r.now, r.id); !ok || e.First != want || e.Last != 19 || !e.Live {
+			t.Errorf("who says %d to 2^32-1: %+v %t, want %d to 19", first, e, ok, want)
+		}
+	}
+}
+
 // What the store has is offered, read when it is asked for, and what it has not is
 // said to lack.
 func TestRecalls(t *testing.T) {
