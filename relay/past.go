@@ -77,7 +77,14 @@ func (c *Core) streamOf(id stripe.ID, epoch uint32) *stream {
 // before it: it takes no place that is wanted, and gives its own up.
 func (c *Core) carry(now time.Time, raw []byte) {
 	info, err := stripe.OpenInfo(raw)
-	if err != nil || c.stream(info.Stream) != nil {
+	if err != nil {
+		return
+	}
+	if s := c.stream(info.Stream); s != nil {
+		// Somebody was quicker to tell of it.
+		if s.info.Epoch == info.Epoch && !s.source && !s.window.started {
+			c.rest(now, s, true)
+		}
 		return
 	}
 	if !slices.Contains(c.wants, info.Stream) {

@@ -286,6 +286,22 @@ func TestRecalls(t *testing.T) {
 	}
 }
 
+// TestCarriedAlready: what the store has is offered at once, too, if somebody told of
+// the stream before the store was read.
+func TestCarriedAlready(t *testing.T) {
+	r := lone(t, Config{Upload: 10e6, Gossips: true})
+	r.in(Up{Peer: testNode("a")})
+	r.say("a", &overlay.Sample{Stream: r.id, Info: r.info.Sign(r.key)})
+	r.in(Carry{Info: r.info.Sign(r.key)})
+	r.in(Stored{Stream: r.id, Epoch: 5, Stretches: []Stretch{{First: 10, Last: 80, Stripes: 0b110}}})
+	r.took()
+	r.offer("a", 0, 5)
+	w := said[*overlay.Window](r, "a")
+	if len(w) != 1 || w[0].Stripes != 0b110 || !slices.Equal(w[0].Runs, []overlay.Run{{First: 10, Last: 80}}) {
+		t.Errorf("told %+v", w)
+	}
+}
+
 // other is the signed info of another stream.
 func other(i int) []byte {
 	key := testKey(fmt.Sprint("stream ", i))
