@@ -153,13 +153,13 @@ func (c *Core) Handle(now time.Time, in Input) []Output {
 	case Leave:
 		c.leave(now)
 	case Wake:
-	case Carry, Stored, Fetch, StopFetch, Lost:
+	case Carry, Stored, Fetch, StopFetch, Lost, Larger:
 		c.handlePast(now, in)
 	default:
 		panic(fmt.Sprintf("relay: input %T", in))
 	}
 	switch in.(type) {
-	case Arrived, Checked, Rebuilt, Publish, Learned, Rumour, Measured, Wake, Fetch, StopFetch, Lost:
+	case Arrived, Checked, Rebuilt, Publish, Learned, Rumour, Measured, Wake, Fetch, StopFetch, Lost, Larger:
 	default:
 		c.announcer.Changed()
 		c.moved = true

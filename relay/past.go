@@ -61,6 +61,8 @@ func (c *Core) handlePast(now time.Time, in Input) {
 		if s := c.streamOf(in.Stream, in.Epoch); s != nil && s.pull != nil {
 			s.pull.Lost(in.Peer, in.Number, in.Stripe, in.Busy)
 		}
+	case Larger:
+		meter{c.serving, c.past}.Take(now, in.Bytes)
 	default:
 		panic(fmt.Sprintf("relay: input %T", in))
 	}
@@ -265,7 +267,7 @@ func (c *Core) serve(s *stream, o pull.Serve) {
 	if s.offered(o.Number)>>o.Stripe&1 == 1 {
 		c.out = append(c.out, Recall{
 			Peer: o.To, Stream: s.info.Stream, Epoch: s.info.Epoch,
-			Number: o.Number, Stripe: o.Stripe, Expires: o.Expires,
+			Number: o.Number, Stripe: o.Stripe, Expires: o.Expires, Paid: s.typical(),
 		})
 		return
 	}

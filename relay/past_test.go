@@ -302,6 +302,36 @@ func TestCarriedAlready(t *testing.T) {
 	}
 }
 
+// TestLargeRecalls: shards that are larger than those of their stream are on average
+// are paid for when that is known, and the next ones wait for it.
+func TestLargeRecalls(t *testing.T) {
+	r := lone(t, Config{Upload: 10e6, Gossips: true})
+	r.in(Carry{Info: r.info.Sign(r.key)})
+	r.in(Stored{Stream: r.id, Epoch: 5, Stretches: []Stretch{{First: 10, Last: 80, Stripes: 0b110}}})
+	r.in(Up{Peer: testNode("a")})
+	r.offer("a", 0, 5)
+	want := func(number uint64) (recalls []Recall, busy bool) {
+		r.took()
+		r.say("a", &overlay.Want{Tag: r.id.Tag(), Pieces: []overlay.Piece{{Number: number, Stripes: 0b10}}})
+		recalls = take[Recall](r)
+		for _, m := range said[*overlay.Lack](r, "a") {
+			busy = busy || m.Busy
+		}
+		return recalls, busy
+	}
+	if got, _ := want(50); len(got) != 1 || got[0].Paid <= 0 || got[0].Paid > 10_000 {
+		t.Fatalf("%+v", got)
+	}
+	r.in(Larger{Bytes: 1 << 20})
+	if got, busy := want(51); len(got) != 0 || !busy {
+		t.Errorf("a second's upload was sent, and %+v is", got)
+	}
+	r.pass(3 * time.Second)
+	if got, _ := want(52); len(got) != 1 {
+		t.Errorf("%+v when it was paid for", got)
+	}
+}
+
 // other is the signed info of another stream.
 func other(i int) []byte {
 	key := testKey(fmt.Sprint("stream ", i))

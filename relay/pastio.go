@@ -49,7 +49,11 @@ type Lost struct {
 	Busy bool
 }
 
+// Larger: a shard that was recalled had so many bytes more than were paid for.
+type Larger struct{ Bytes int }
+
 func (Carry) input()     {}
+func (Larger) input()    {}
 func (Stored) input()    {}
 func (Fetch) input()     {}
 func (StopFetch) input() {}
@@ -64,6 +68,7 @@ type Recall struct {
 	Number  uint64
 	Stripe  int
 	Expires time.Time
+	Paid    int // bytes; hand back Larger if it has more
 }
 
 // Recovered: a block of the past was fetched.

@@ -87,6 +87,9 @@ func (h *Host) recall(ctx context.Context) {
 				continue
 			}
 			h.net.Forward(r.Peer, sh.Encoded(), r.Expires)
+			if over := len(sh.Encoded()) - r.Paid; over > 0 {
+				h.tell(relay.Larger{Bytes: over})
+			}
 		case <-ctx.Done():
 			return
 		}
