@@ -237,7 +237,11 @@ func (v *viewer) write(ctx context.Context) error {
 		v.closeFile()
 		return fail(err, "leave out --from to see what is live")
 	}
-	defer reader.Close()
+	defer func() {
+		if ctx.Err() == nil { // else the file's writer may be in it still, until we end
+			reader.Close()
+		}
+	}()
 	return v.file.RunFrom(ctx, func(ctx context.Context) (before, data []byte, err error) {
 		before, data, err = reader.Next(ctx)
 		if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
