@@ -373,6 +373,7 @@ func (p *Puller) ask(now time.Time, a *ask, deadline time.Time) {
 	}
 	a.of.asks++
 	a.of.tries++
+	a.of.askAt = later(a.of.askAt, now.Add(-askAhead*askEvery)).Add(askEvery)
 	p.asks = append(p.asks, a)
 	p.counts.Asked++
 	addPiece(&a.of.wants, overlay.Piece{Number: a.number, Stripes: 1 << a.stripe, After: after})
@@ -422,7 +423,7 @@ func (p *Puller) best(now time.Time, number uint64, s int, old bool) *neighbour 
 		if old {
 			most = most * maxHistory / MaxOutstanding
 		}
-		if nb.believed(now, p, number)>>s&1 == 0 || now.Before(nb.busyUntil) || nb.asks >= most {
+		if nb.believed(now, p, number)>>s&1 == 0 || now.Before(nb.busyUntil) || nb.asks >= most || now.Before(nb.askAt) {
 			continue
 		}
 		cost := (nb.rtt() + retryMargin).Seconds() * float64(1+nb.asks) * float64(1+2*nb.fails) * (1 + p.rnd.Float64()/4)

@@ -283,7 +283,7 @@ func TestLacksAreRemembered(t *testing.T) {
 	r := library(t)
 	r.p.Fetch(r.now, History{From: 0, Upto: MaxAhead - 1, Ahead: MaxAhead})
 	r.step()
-	for range 100 {
+	for range 200 {
 		for len(r.p.asks) > 0 && r.p.Counters().Asked <= MaxAhead*6*2 {
 			a := r.p.asks[0]
 			r.hear(int(a.of.id[1]), &overlay.Lack{Pieces: []overlay.Piece{{Number: a.number, Stripes: 1 << a.stripe}}})
@@ -295,5 +295,30 @@ func TestLacksAreRemembered(t *testing.T) {
 	}
 	if c := r.p.Counters(); c.Asked > MaxAhead*6*2 {
 		t.Errorf("%d shards were asked for, of %d that there are", c.Asked, MaxAhead*6*2)
+	}
+}
+
+// A neighbour that is near, and answers at once, is not asked for more in a second than
+// it lets itself be asked for: what is over it would drop without a word.
+func TestAsksKeepToTheRate(t *testing.T) {
+	r := library(t)
+	r.p.Fetch(r.now, History{From: 0, Upto: 4000, Ahead: MaxAhead})
+	asked := map[*peer]int{}
+	for end := r.now.Add(time.Second); r.now.Before(end); {
+		r.step()
+		for len(r.p.asks) > 0 {
+			a := r.p.asks[0]
+			asked[a.of.peer]++
+			r.p.GotOld(r.now, a.of.id, a.number, a.stripe)
+		}
+		r.now = r.now.Add(time.Millisecond)
+	}
+	for _, n := range asked {
+		if n > wantRate || n < wantRate/2 {
+			t.Errorf("one was asked for %d shards in a second", n)
+		}
+	}
+	if len(asked) == 0 {
+		t.Error("nobody was asked")
 	}
 }

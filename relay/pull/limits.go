@@ -164,6 +164,10 @@ const (
 	// not even answered: one who keeps to MaxOutstanding asks for 32 in 150 ms at the
 	// most, and of eight neighbours.
 	wantRate = 250
+	// askEvery is the least time between two shards asked of one neighbour, but for
+	// askAhead of them after a while: no more than wantRate in any second.
+	askEvery = 5 * time.Millisecond
+	askAhead = MaxOutstanding
 	// strangerEvery is the least time between two answers to somebody who asks for
 	// shards and is no neighbour.
 	strangerEvery = 100 * time.Millisecond

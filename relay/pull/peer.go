@@ -55,7 +55,8 @@ type neighbour struct {
 	lacks     []lack
 	wants     []overlay.Piece // to be said
 	cancels   []overlay.Piece
-	sayAt     time.Time // not before
+	sayAt     time.Time // nothing is said before
+	askAt     time.Time // nothing is asked before
 
 	// What it asks, and is told.
 	queue      []item
