@@ -140,8 +140,18 @@ func TestForgotten(t *testing.T) {
 	}
 	f.Hold(70, last, false)
 	_, first := f.Cut(70)
-	if got := readAll(t, r); !bytes.Equal(got, slices.Concat(ts.MarkGap(first), f.Join(70, last))) {
-		t.Errorf("%d bytes", len(got))
+	// Up to four blocks had been read ahead by then.
+	rest := slices.Concat(ts.MarkGap(first), f.Join(70, last))
+	got, ok := readAll(t, r), false
+	for n := uint64(0); n <= 4 && !ok; n++ {
+		var ahead []byte
+		if n > 0 {
+			ahead = f.Join(1, n)
+		}
+		ok = bytes.Equal(got, slices.Concat(ahead, rest))
+	}
+	if !ok {
+		t.Errorf("%d bytes, want up to four blocks and then %d", len(got), len(rest))
 	}
 }
 
