@@ -78,8 +78,9 @@ const (
 	// it asks after askEvery, and then twice as late each time.
 	refreshEvery = 5 * time.Second
 	// formerTime is how long after a peer last fed us its shards are taken without
-	// having been asked for.
-	formerTime = 5 * time.Second
+	// having been asked for: our Leave and what it sent before may each be under way for
+	// five seconds.
+	formerTime = 15 * time.Second
 	// lookEvery is how often pull is told how the forest stands.
 	lookEvery = 100 * time.Millisecond
 	// connectionsEvery is how often it is looked which connections are needed.

@@ -413,6 +413,9 @@ func (s *stream) end(now time.Time, number uint64) {
 	if !s.ended {
 		s.ended, s.goneAt = true, now.Add(lingering)
 		s.forest.End(now, number)
+		if s.pull != nil {
+			s.pull.End(now)
+		}
 	}
 }
 

@@ -84,6 +84,10 @@ func (p *Puller) Unasked(now time.Time, from membership.NodeID) {
 		return
 	}
 	p.counts.Unasked++
+	if now.Sub(at.strayAt) >= strayTime {
+		at.unasked = 0
+	}
+	at.strayAt = now
 	if at.unasked++; at.unasked < MaxUnasked {
 		return
 	}

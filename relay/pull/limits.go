@@ -124,6 +124,9 @@ const (
 	// MaxUnasked is how many shards that nobody asked for a peer may send. Then it is
 	// hung up on.
 	MaxUnasked = 3
+	// strayTime is after how long without another one they are forgotten: in the life of
+	// a connection some answer comes too late to be known.
+	strayTime = time.Minute
 	// againEvery is how soon it is looked again whether somebody can be asked for what
 	// could not be asked for now.
 	againEvery = 25 * time.Millisecond

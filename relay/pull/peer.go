@@ -15,6 +15,7 @@ type peer struct {
 	id          membership.NodeID
 	rtt, rttVar time.Duration
 	unasked     int
+	strayAt     time.Time     // when the last of them came
 	proposed    time.Time     // until when its answer to our proposal is waited for; zero if none
 	owed        []debt        // by it, if it is a neighbour, or was
 	took, dev   time.Duration // how long its answers take, and by how much that varies
@@ -187,6 +188,9 @@ func (nb *neighbour) change(now time.Time, m *overlay.Holes) {
 
 // interval is how often one who carries these stripes tells what it holds.
 func (p *Puller) interval(stripes uint64) time.Duration {
+	if p.over {
+		return stateMost
+	}
 	k := p.cfg.Info.Layout.K
 	carried := min(max(bits.OnesCount64(stripes&p.all), 1), k)
 	return min(stateEvery*time.Duration(k)/time.Duration(carried), stateMost)

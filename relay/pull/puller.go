@@ -101,6 +101,7 @@ type Puller struct {
 	out    []Output
 	dirty  bool // something happened since the last Step
 	closed bool
+	over   bool // no new blocks come: what we hold is told seldom
 	next   time.Time
 	counts Counters
 
@@ -271,6 +272,14 @@ func (p *Puller) wake(now, at time.Time) {
 	}
 	if at.Before(p.next) {
 		p.next = at
+	}
+}
+
+// End says that the last block is known: nothing new is to be looked for.
+func (p *Puller) End(now time.Time) {
+	p.over, p.dirty = true, true
+	for _, nb := range p.near {
+		nb.heard = now // who knows it as well says less from now on
 	}
 }
 

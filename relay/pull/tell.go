@@ -136,7 +136,7 @@ func (p *Puller) tellHoles(now time.Time) {
 // probe asks what there is while nothing comes: the source may be pausing, or we cut
 // off from all parents.
 func (p *Puller) probe(now time.Time) {
-	if !p.cfg.Pulls || !p.started || len(p.near) == 0 {
+	if !p.cfg.Pulls || !p.started || p.over || len(p.near) == 0 {
 		return
 	}
 	if still := p.gotAt.Add(max(3*p.cfg.Info.BlockTime, stillMin)); now.Before(still) {

@@ -220,8 +220,9 @@ func TestPause(t *testing.T) {
 	s := innocent(t, w)
 	flawless(t, s)
 	t.Logf("during the pause %.1f messages a second and participant, before it %.1f", during, usual)
-	if during > 15 {
-		t.Error("want ≤ 15: the pause made a storm")
+	// Some five are pull's, as ever; the others look for parents that are not late.
+	if during > 20 {
+		t.Error("want ≤ 20: the pause made a storm")
 	}
 }
 
