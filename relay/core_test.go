@@ -47,16 +47,7 @@ func newRig(t *testing.T, cfg Config) *rig {
 
 func newPullRig(t *testing.T, cfg Config) *rig {
 	t.Helper()
-	r := &rig{T: t, now: time.Unix(1_700_000_000, 0), key: testKey("stream")}
-	r.id = stripe.IDOf(r.key)
-	r.info = stripe.Info{
-		Stream: r.id, Epoch: 5, Seq: 1, Layout: stripe.Layout{K: 3, M: 2}, BlockTime: rigBlock,
-		Rate: 400_000, Root: testNode("source"), Name: "test",
-	}
-	r.coder, _ = fec.New(r.info.Layout)
-	cfg.Key, cfg.Streams, cfg.Back = testKey("me"), []stripe.ID{r.id}, 1500*time.Millisecond
-	cfg.Addrs = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:7070")}
-	r.core = New(r.now, cfg, rand.New(rand.NewPCG(1, 1)))
+	r := lone(t, cfg)
 	r.in(Up{Peer: testNode("source")})
 	r.in(Heard{Peer: testNode("source"), Msg: &overlay.Sample{Stream: r.id, Info: r.info.Sign(r.key)}})
 	r.pass(700 * time.Millisecond) // whom it asks and its home stripes are settled
@@ -64,6 +55,25 @@ func newPullRig(t *testing.T, cfg Config) *rig {
 		r.say("source", &overlay.Accept{Stream: r.id, Stripe: s, Path: []membership.ShortID{testNode("source").Short()}})
 	}
 	r.out = nil
+	return r
+}
+
+// lone is one who knows nobody.
+func lone(t *testing.T, cfg Config) *rig {
+	t.Helper()
+	r := &rig{T: t, now: time.Unix(1_700_000_000, 0), key: testKey("stream")}
+	r.id = stripe.IDOf(r.key)
+	r.info = stripe.Info{
+		Stream: r.id, Epoch: 5, Seq: 1, Layout: stripe.Layout{K: 3, M: 2}, BlockTime: rigBlock,
+		Rate: 400_000, Root: testNode("source"), Name: "test",
+	}
+	r.coder, _ = fec.New(r.info.Layout)
+	cfg.Key, cfg.Back = testKey("me"), 1500*time.Millisecond
+	if !cfg.Any {
+		cfg.Streams = []stripe.ID{r.id}
+	}
+	cfg.Addrs = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:7070")}
+	r.core = New(r.now, cfg, rand.New(rand.NewPCG(1, 1)))
 	return r
 }
 

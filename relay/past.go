@@ -222,11 +222,10 @@ func (s *stream) offered(number uint64) (stripes uint64) {
 // stripesTold is what neighbours are told that we have, of all blocks that we offer:
 // what we carry, or, of a stream that rests, what our store has of its newest stretch.
 func (s *stream) stripesTold() uint64 {
-	carried := s.forest.Carried()
 	if n := len(s.past.stored); s.past.resting && n > 0 {
 		return s.past.stored[n-1].Stripes
 	}
-	return carried
+	return s.forest.Carried()
 }
 
 // Runs are the stretches of the store that have most of the stripes that neighbours
@@ -346,30 +345,14 @@ func (c *Core) checkedOld(now time.Time, s *stream, in Checked) {
 	if b == nil {
 		return // it is not wanted any more
 	}
-	b.asked &^= 1 << in.Shard.Index
-	if in.Known == nil {
-		b.checking = false
-	}
-	switch {
-	case in.Verdict == Forged:
-		s.stats.Forged++
-		if p := c.peer(in.Peer); p != nil {
-			c.strike(now, p, "not signed by the source")
-		}
-	case in.Verdict == Equivocal, b.proof != nil && b.proof.Root != in.Root:
-		s.stats.Equivocal++
-	default:
+	if c.genuine(now, s, b, in) {
 		if b.proof == nil {
 			b.proof, b.Header = &Proof{in.Shard.Header, in.Root, in.Shard.Sig}, in.Shard.Header
 		}
 		s.pull.GotOld(now, in.Peer, in.Shard.Number, in.Shard.Index)
 		c.acceptOld(now, s, b, in.Shard)
 	}
-	waiting := b.waiting
-	b.waiting = nil
-	for _, w := range waiting {
-		c.arrived(now, w)
-	}
+	c.checkWaiting(now, s, b)
 }
 
 // acceptOld takes a genuine shard of the past.

@@ -3,13 +3,10 @@ package relay
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/stripecast/stripecast/fec"
 	"github.com/stripecast/stripecast/membership"
 	"github.com/stripecast/stripecast/overlay"
 	"github.com/stripecast/stripecast/stripe"
@@ -26,25 +23,6 @@ func archive(t *testing.T, cfg Config) *rig {
 		r.offer(name, 0, 99)
 	}
 	r.took()
-	return r
-}
-
-// lone is one who knows nobody.
-func lone(t *testing.T, cfg Config) *rig {
-	t.Helper()
-	r := &rig{T: t, now: time.Unix(1_700_000_000, 0), key: testKey("stream")}
-	r.id = stripe.IDOf(r.key)
-	r.info = stripe.Info{
-		Stream: r.id, Epoch: 5, Seq: 1, Layout: stripe.Layout{K: 3, M: 2}, BlockTime: rigBlock,
-		Rate: 400_000, Root: testNode("source"), Name: "test",
-	}
-	r.coder, _ = fec.New(r.info.Layout)
-	cfg.Key, cfg.Back = testKey("me"), 1500*time.Millisecond
-	if !cfg.Any {
-		cfg.Streams = []stripe.ID{r.id}
-	}
-	cfg.Addrs = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:7070")}
-	r.core = New(r.now, cfg, rand.New(rand.NewPCG(1, 1)))
 	return r
 }
 

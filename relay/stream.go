@@ -298,8 +298,8 @@ func (c *Core) strike(now time.Time, p *peer, why string) {
 
 // checked takes the verdict on a shard.
 func (c *Core) checked(now time.Time, in Checked) {
-	s := c.stream(in.Shard.Stream)
-	if s == nil || s.info.Epoch != in.Shard.Epoch {
+	s := c.streamOf(in.Shard.Stream, in.Shard.Epoch)
+	if s == nil {
 		return
 	}
 	if in.Old {
@@ -310,19 +310,7 @@ func (c *Core) checked(now time.Time, in Checked) {
 	if b == nil {
 		return // the window moved on meanwhile
 	}
-	b.asked &^= 1 << in.Shard.Index
-	if in.Known == nil {
-		b.checking = false
-	}
-	switch {
-	case in.Verdict == Forged:
-		s.stats.Forged++
-		if p := c.peer(in.Peer); p != nil {
-			c.strike(now, p, "not signed by the source")
-		}
-	case in.Verdict == Equivocal, b.proof != nil && b.proof.Root != in.Root:
-		s.stats.Equivocal++
-	default:
+	if c.genuine(now, s, b, in) {
 		if b.proof == nil {
 			s.window.prove(b, &Proof{in.Shard.Header, in.Root, in.Shard.Sig})
 			if s.play {
@@ -333,6 +321,26 @@ func (c *Core) checked(now time.Time, in Checked) {
 		c.accept(now, s, b, in.Shard, in.Peer)
 	}
 	c.checkWaiting(now, s, b)
+}
+
+// genuine takes the verdict on a shard of a block, of the window or of the past.
+func (c *Core) genuine(now time.Time, s *stream, b *block, in Checked) bool {
+	b.asked &^= 1 << in.Shard.Index
+	if in.Known == nil {
+		b.checking = false
+	}
+	switch {
+	case in.Verdict == Forged:
+		s.stats.Forged++
+		if p := c.peer(in.Peer); p != nil {
+			c.strike(now, p, "not signed by the source")
+		}
+		return false
+	case in.Verdict == Equivocal, b.proof != nil && b.proof.Root != in.Root:
+		s.stats.Equivocal++
+		return false
+	}
+	return true
 }
 
 // checkWaiting goes on with the shards that waited for the block's signature.
@@ -422,8 +430,8 @@ func (s *stream) end(now time.Time, number uint64) {
 // rebuilt delivers a block, and makes the shards of home stripes that did not
 // come, so that a loss above us is no loss below.
 func (c *Core) rebuilt(now time.Time, in Rebuilt) {
-	s := c.stream(in.Stream)
-	if s == nil || s.info.Epoch != in.Epoch {
+	s := c.streamOf(in.Stream, in.Epoch)
+	if s == nil {
 		return
 	}
 	if in.Old {
