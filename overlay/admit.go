@@ -12,6 +12,9 @@ import (
 func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subscribe) {
 	f.peers[from].live = m.Live
 	if reason, no := f.refusal(now, b, from, m); no {
+		if reason == Full && m.LastResort {
+			f.askToShow(now, from)
+		}
 		f.send(from, &Refuse{
 			Stream: f.cfg.Info.Stream, Stripe: b.stripe, Reason: reason,
 			Alternatives: f.alternatives(b, from, m.Interior),

@@ -9,7 +9,8 @@ import (
 
 // When there are not enough slots for all, everybody gets k stripes before anybody
 // gets more: who has fewer may take the place of a child that has more. Who gives
-// slots comes before who gives none. Nobody is shut out for giving none.
+// slots comes before who gives none: short of k, it may take the place of one that
+// rides, whatever that has. Nobody is shut out for giving none.
 
 // live is how many stripes parents feed us.
 func (f *Forest) live(now time.Time) int {
@@ -42,36 +43,43 @@ func (f *Forest) tellLive(now time.Time) {
 // victim is the child in whose place somebody is let in although there is no
 // room: one that feeds nobody in the stripe, for who does; one that has more
 // than k stripes, for who has less and found no room elsewhere, or for who gives
-// something if it gives nothing. It is nil if there is none, or too many have been asked to go already.
+// something if it gives nothing; and any that gives nothing, for who gives and has less
+// than k. It is nil if there is none, or too many have been asked to go already.
 func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Subscribe) (of *branch, c *child) {
+	own := f.worth(now, from)
+	interior := m.Interior && !f.feigns(now, from)
 	most := f.overlap()
-	if m.Interior && !f.short {
+	if interior && !f.short {
 		most = max(most, hurried)
 	}
 	if f.going >= most && !f.misses(b, m) {
 		return nil, nil
 	}
-	var best *child
-	bestRank := 0
 	needy := m.Live < f.cfg.Info.Layout.K && m.LastResort
-	gives := f.gives(from)
+	if own == claims && !f.mayHope(now) {
+		own = rides
+	}
+	var best *child
+	bestRank, bestWorth := 0, gives
 	for i := len(b.children) - 1; i >= 0; i-- {
 		c := &b.children[i]
-		if c.interior || !c.evict.IsZero() {
+		if !c.evict.IsZero() || c.interior && !f.feigns(now, c.id) {
 			continue
 		}
-		rich, rides := f.rich(c.id), !f.gives(c.id)
+		rich, its := f.rich(c.id), f.worth(now, c.id)
 		rank := 0
 		switch {
-		case rich && rides && (m.Interior || needy || gives):
+		case rich && its == rides && (interior || needy || own > rides):
+			rank = 4
+		case rich && (interior || needy):
 			rank = 3
-		case rich && (m.Interior || needy):
+		case needy && own > rides && its == rides:
 			rank = 2
-		case m.Interior:
+		case interior:
 			rank = 1
 		}
-		if rank > bestRank {
-			best, bestRank = c, rank
+		if rank > bestRank || rank > 0 && rank == bestRank && its < bestWorth {
+			best, bestRank, bestWorth = c, rank, its
 		}
 	}
 	if best == nil && f.cfg.Source && f.rootless(b, m) {
@@ -80,8 +88,8 @@ func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Sub
 		}
 		return of, c
 	}
-	if best == nil && m.Interior && !f.cfg.Source && !b.branches() {
-		return f.anyLeaf()
+	if best == nil && interior && !f.cfg.Source && !b.branches() {
+		return f.anyLeaf(now)
 	}
 	return b, best
 }
@@ -94,7 +102,7 @@ func (b *branch) branches() bool {
 // anyLeaf is a child of whatever stripe that feeds nobody in it: one that has more than
 // k stripes if there is one, and of the stripe with the most children. It makes room for
 // the first who feeds others in a stripe: without that one nobody else gets it.
-func (f *Forest) anyLeaf() (of *branch, c *child) {
+func (f *Forest) anyLeaf(now time.Time) (of *branch, c *child) {
 	for _, b := range f.branches {
 		for i := len(b.children) - 1; i >= 0; i-- {
 			l := &b.children[i]
@@ -114,10 +122,4 @@ func (f *Forest) anyLeaf() (of *branch, c *child) {
 func (f *Forest) rich(id membership.NodeID) bool {
 	p := f.peers[id]
 	return p != nil && p.live > f.cfg.Info.Layout.K
-}
-
-// gives reports whether a node offers slots, as far as we know.
-func (f *Forest) gives(id membership.NodeID) bool {
-	e, ok := f.book.Get(id)
-	return ok && e.Slots > 0
 }

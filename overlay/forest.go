@@ -82,6 +82,7 @@ type Forest struct {
 	networks int
 	short    bool      // the source feeds nobody in some stripes
 	betterAt time.Time // when a nearer parent is next looked for
+	showAt   time.Time // when children are next asked what they give
 
 	told     bool // parents know standing:
 	standing int  // -1, 0, 1: fewer than k stripes, k, more
@@ -96,6 +97,7 @@ type peer struct {
 	live        int  // stripes that it gets, as it said last
 	quiet       bool // it acknowledges nothing: it is dead, or cut off
 	mute        bool // it is connected, and silent in all that it should say: doubted
+	shown       shown
 }
 
 // branch is our place in one stripe's tree.

@@ -22,6 +22,12 @@ const (
 	// MaxPieces is how many blocks a Want, Lack or Cancel names: as many shards as may
 	// be asked for at a time, were each of another block.
 	MaxPieces = 32
+	// MaxReceipts is how many receipts are shown; those of the most are.
+	MaxReceipts = 8
+	// ReceiptEvery is a period: how often a giver is thanked.
+	ReceiptEvery = 10 * time.Second
+	// receiptPeriods is how many periods ago a receipt may be of, to count.
+	receiptPeriods = 3
 	// MaxAfter is how long a shard may be asked to be held back.
 	MaxAfter = 500 * time.Millisecond
 	// MaxRedirects is how many refusals' alternatives are followed in one search.
@@ -158,6 +164,18 @@ const (
 	// it lets go of its parent, and endPatience for how long.
 	lastBlocks  = 8
 	endPatience = 2 * time.Second
+	// ShowEvery is how often a peer is asked for its receipts, while slots are short, and
+	// shownTime how long what it showed counts.
+	ShowEvery = 20 * time.Second
+	shownTime = 60 * time.Second
+	// proveTime is how long, from the first question on, one that offers slots is
+	// believed to give though nobody says so: it may have come just now.
+	proveTime = 30 * time.Second
+	// leastGiven is how many slots others must say that a peer uses for it to give.
+	leastGiven = 0.5
+	// optimistic is the part of the slots, one in so many, that are given to those who
+	// only say that they give, in the place of those who do not.
+	optimistic = 4
 	// farewell is how long a participant that leaves still feeds its children.
 	farewell = 600 * time.Millisecond
 )

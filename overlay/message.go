@@ -218,6 +218,12 @@ func Decode(b []byte) (Message, error) {
 		m = &Cancel{}
 	case 18:
 		m = &Part{}
+	case 19:
+		m = &Thanks{}
+	case 20:
+		m = &Show{}
+	case 21:
+		m = &Receipts{}
 	default:
 		return nil, fmt.Errorf("%w: kind %d", ErrMessage, kind)
 	}
@@ -255,7 +261,9 @@ func check(m Message) error {
 		ok = m.Stripes <= stripe.MaxShards
 	case windowed:
 		ok = m.ok()
-	case *Hello, *Ask, *Leave, *Repairing:
+	case *Receipts:
+		ok = m.ok()
+	case *Hello, *Ask, *Leave, *Repairing, *Thanks, *Show:
 	default:
 		panic(fmt.Sprintf("overlay: check of %T", m))
 	}

@@ -87,7 +87,18 @@ func messages() []Message {
 		&Cancel{Tag: id.Tag(), Pieces: piecesOf(2)},
 		&Cancel{Tag: id.Tag(), Pieces: piecesOf(MaxPieces)},
 		&Part{Tag: id.Tag()},
+		&Thanks{Tag: id.Tag(), Epoch: 0x01020304, Receipt: Receipt{Period: 0x05060708, Shards: 0x090a, Sig: [64]byte(filled(1, 64))}},
+		&Show{Tag: id.Tag()},
+		&Receipts{Tag: id.Tag(), Epoch: 7},
+		&Receipts{Tag: id.Tag(), Epoch: 7, Of: receiptsOf(MaxReceipts)},
 	}
+}
+
+func receiptsOf(n int) (all []Receipt) {
+	for i := range n {
+		all = append(all, Receipt{Taker: nodeID(fmt.Sprint(i)), Period: 9, Shards: uint16(i), Sig: [64]byte(filled(byte(i), 64))})
+	}
+	return all
 }
 
 func runsOf(n int) (runs []Run) {
@@ -113,8 +124,8 @@ func TestMessagesRoundTrip(t *testing.T) {
 			t.Errorf("%v\n got %T %+v\nwant %T %+v", err, got, got, m, m)
 		}
 	}
-	if len(kinds) != 18 {
-		t.Errorf("%d kinds of message tried, of 18", len(kinds))
+	if len(kinds) != 21 {
+		t.Errorf("%d kinds of message tried, of 21", len(kinds))
 	}
 }
 

@@ -197,6 +197,12 @@ func (s *teller) do(now time.Time, words []string) {
 		f.End(now, f.head)
 	case "close":
 		f.Close()
+	case "showed":
+		slots, err := strconv.ParseFloat(words[2], 64)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		f.Showed(now, s.id(words[1]), slots)
 	case "place":
 		for _, w := range words[1:] {
 			b := f.Branch(now, number(s.t, w))
@@ -337,6 +343,8 @@ func (s *teller) words(m Message) string {
 		return fmt.Sprintf("repairing %d", m.Stripe)
 	case *Live:
 		return fmt.Sprintf("live %d", m.Stripes)
+	case *Show:
+		return "show"
 	case *Promise:
 		return fmt.Sprintf("promise %d %s", m.Stripe, s.way(m.Path))
 	}

@@ -86,6 +86,7 @@ type peer struct {
 	fed     time.Time   // when it last was our parent, or was asked to be
 	checks  Allowance   // signature checks it may still cause
 	words   Allowance   // messages it may still send
+	shows   time.Time   // before which we do not show it our receipts again
 }
 
 // New returns a participant that knows nobody yet.
@@ -194,6 +195,7 @@ func (c *Core) step(now time.Time) {
 		s.forest.Step(now)
 		c.drain(now, s)
 		s.catchUp(now, c.past, &c.out)
+		c.thank(s)
 		c.stepPull(now, s)
 		c.seekNewer(now, s)
 		c.doze(now, s)
@@ -391,6 +393,12 @@ func (c *Core) heard(now time.Time, in Heard) {
 	default:
 		if tag, ok := overlay.PullOf(m); ok {
 			c.heardPull(now, in.Peer, tag, m)
+			return
+		}
+		if tag, ok := overlay.CreditOf(m); ok {
+			if s := c.streamByTag(tag); s != nil {
+				c.heardCredit(now, p, s, m)
+			}
 			return
 		}
 		id, ok := overlay.About(m)

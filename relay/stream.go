@@ -32,6 +32,7 @@ type stream struct {
 	liveAt  time.Time // when something live last came
 	newerAt time.Time // when it is next looked whether there is a later run
 	past    past
+	ledger  ledger
 	stats   Counters
 }
 
@@ -369,6 +370,9 @@ func (c *Core) accept(now time.Time, s *stream, b *block, shard *stripe.Shard, f
 	}
 	pulled := !fed && !made && s.got(now, from, shard)
 	s.window.put(b, shard)
+	if !made {
+		s.ledger.took(from)
+	}
 	c.cameLive(now, s)
 	if fed || s.source {
 		s.got(now, from, shard)

@@ -82,7 +82,7 @@ func TestTable(t *testing.T) {
 		asked.Asked(t, "Table")
 	}
 	var rows []row
-	for _, r := range slices.Concat(parentRows(), crowdRows(), pullRows()) {
+	for _, r := range slices.Concat(parentRows(), crowdRows(), pullRows(), riderRows()) {
 		if *onlyRows == "" || slices.ContainsFunc(strings.Split(*onlyRows, ","), r.is) {
 			rows = append(rows, r)
 		}

@@ -54,6 +54,18 @@ func sealed(t *testing.T) []*stripe.Shard {
 	return stripe.Seal(streamKey, header, c.Encode(blockData()))
 }
 
+// receipt is what the relay signs of what it got from the source in period 12.
+func receipt() overlay.Receipt {
+	i := info()
+	return overlay.SignReceipt(relayKey, &i, sourceID, 12, 1500)
+}
+
+// anonymous is a receipt as Thanks carries it.
+func anonymous(r overlay.Receipt) overlay.Receipt {
+	r.Taker = membership.NodeID{}
+	return r
+}
+
 func info() stripe.Info {
 	return stripe.Info{
 		Stream: streamID, Epoch: epoch, Seq: 2, Layout: header.Layout,
@@ -95,6 +107,9 @@ func messages() map[string]overlay.Message {
 
 		"repairing": &overlay.Repairing{Stream: streamID, Stripe: 3},
 		"live":      &overlay.Live{Stream: streamID, Stripes: 15},
+		"thanks":    &overlay.Thanks{Tag: streamID.Tag(), Epoch: epoch, Receipt: anonymous(receipt())},
+		"show":      &overlay.Show{Tag: streamID.Tag()},
+		"receipts":  &overlay.Receipts{Tag: streamID.Tag(), Epoch: epoch, Of: []overlay.Receipt{receipt()}},
 		"promise":   &overlay.Promise{Stream: streamID, Stripe: 3, Path: path},
 
 		"window": &overlay.Window{

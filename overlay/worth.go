@@ -1,0 +1,124 @@
+package overlay
+
+import (
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+)
+
+// When slots are short it counts who gives. A record says what its node would give;
+// whether it does, only those know whom it feeds: so all who want a slot of ours are
+// asked for their receipts then, and not before.
+
+// worth is what a peer is worth when there are not slots for all.
+type worth uint8
+
+const (
+	rides  worth = iota // it offers no slots, or nobody says that it fills one
+	claims              // it offers some, and had no time to show more
+	gives               // others say that they get something through it
+)
+
+// shown is what a peer has shown us of what it gives.
+type shown struct {
+	waits bool      // it was asked and has not answered
+	since time.Time // since when it owes us a proof; zero if it was never asked
+	again time.Time // not asked before
+	at    time.Time // when it last answered
+	slots float64   // that others said then they get through it
+}
+
+// worth of a node among those who want our slots.
+func (f *Forest) worth(now time.Time, id membership.NodeID) worth {
+	e, ok := f.book.Get(id)
+	if !ok || e.Slots == 0 {
+		return rides
+	}
+	p := f.peers[id]
+	switch {
+	case p == nil || p.shown.stale(now):
+		return claims
+	case p.shown.slots >= leastGiven && now.Sub(p.shown.at) < shownTime:
+		return gives
+	case now.Sub(p.shown.since) < proveTime:
+		return claims
+	}
+	return rides
+}
+
+// stale reports whether a peer was not asked of late: slots were not short.
+func (s *shown) stale(now time.Time) bool {
+	return s.since.IsZero() || now.Sub(s.again) > ShowEvery
+}
+
+// feigns reports whether a peer that says it feeds others does not, as far as we know.
+func (f *Forest) feigns(now time.Time, id membership.NodeID) bool {
+	_, known := f.book.Get(id)
+	return known && f.worth(now, id) == rides
+}
+
+// askToShow asks who wants a slot, and all who have one, what they give.
+func (f *Forest) askToShow(now time.Time, from membership.NodeID) {
+	f.askOne(now, from)
+	if now.Before(f.showAt) {
+		return
+	}
+	f.showAt = now.Add(ShowEvery)
+	for _, b := range f.branches {
+		for _, c := range b.children {
+			f.askOne(now, c.id)
+		}
+	}
+}
+
+func (f *Forest) askOne(now time.Time, id membership.NodeID) {
+	p := f.peers[id]
+	e, known := f.book.Get(id)
+	if p == nil || !known || e.Slots == 0 || now.Before(p.shown.again) {
+		return
+	}
+	if p.shown.stale(now) {
+		p.shown.since = now
+	}
+	p.shown.again, p.shown.waits = now.Add(ShowEvery), true
+	f.send(id, &Show{Tag: f.cfg.Info.Stream.Tag()})
+}
+
+// Awaits reports whether a peer was asked for its receipts and has not answered.
+func (f *Forest) Awaits(id membership.NodeID) bool {
+	p := f.peers[id]
+	return p != nil && p.shown.waits
+}
+
+// Showed says that a peer answered, and how many slots it fills by the word of others.
+func (f *Forest) Showed(now time.Time, id membership.NodeID, slots float64) {
+	p := f.peers[id]
+	if p == nil {
+		return
+	}
+	p.shown.waits, p.shown.at, p.shown.slots = false, now, slots
+	if slots >= leastGiven {
+		p.shown.since = now
+	}
+}
+
+// Gives reports whether a peer is to be served before those who give nothing: as
+// far as we know, it gives, or has not had the time to.
+func (f *Forest) Gives(now time.Time, id membership.NodeID) bool {
+	return f.worth(now, id) > rides
+}
+
+// mayHope reports whether one more who only says that it gives is believed: a part of
+// the slots is for such.
+func (f *Forest) mayHope(now time.Time) bool {
+	n := 0
+	for _, b := range f.branches {
+		for _, c := range b.children {
+			p := f.peers[c.id]
+			if c.evict.IsZero() && p != nil && !p.shown.stale(now) && f.worth(now, c.id) == claims {
+				n++
+			}
+		}
+	}
+	return n < max(1, f.cfg.Slots/optimistic)
+}

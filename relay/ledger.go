@@ -1,0 +1,143 @@
+package relay
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/overlay"
+)
+
+// ledger is who gave us shards of a stream in this period, and what others signed that
+// we gave them: overlay.Receipt tells what for.
+type ledger struct {
+	period uint32
+	begun  bool
+	taken  []taking          // in this period, in the order of the givers' IDs; MaxPeers at most
+	held   []overlay.Receipt // one of a taker, as they came; maxHeld at most
+}
+
+// taking is how many shards one peer gave us.
+type taking struct {
+	from   membership.NodeID
+	shards int
+}
+
+// took counts a genuine shard that was new to us.
+func (l *ledger) took(from membership.NodeID) {
+	i, known := slices.BinarySearchFunc(l.taken, from, func(t taking, id membership.NodeID) int { return bytes.Compare(t.from[:], id[:]) })
+	if !known {
+		if len(l.taken) >= MaxPeers {
+			return
+		}
+		l.taken = slices.Insert(l.taken, i, taking{from: from})
+	}
+	l.taken[i].shards++
+}
+
+// thank signs for what each gave in the period that is over. The first is only a part
+// of one.
+func (c *Core) thank(s *stream) {
+	period := overlay.PeriodOf(&s.info, s.window.head)
+	l := &s.ledger
+	if l.begun && period <= l.period || s.source || !l.begun && len(l.taken) == 0 {
+		return
+	}
+	if l.begun {
+		for _, t := range l.taken {
+			if c.peer(t.from) == nil {
+				continue
+			}
+			c.out = append(c.out, Say{Peer: t.from, Msg: &overlay.Thanks{
+				Tag: s.info.Stream.Tag(), Epoch: s.info.Epoch,
+				Receipt: overlay.SignReceipt(c.cfg.Key, &s.info, t.from, l.period, t.shards),
+			}})
+		}
+	}
+	l.period, l.begun, l.taken = period, true, l.taken[:0]
+}
+
+// heardCredit takes a message about receipts.
+func (c *Core) heardCredit(now time.Time, p *peer, s *stream, m overlay.Message) {
+	period := overlay.PeriodOf(&s.info, s.window.head)
+	switch m := m.(type) {
+	case *overlay.Thanks:
+		r := m.Receipt
+		r.Taker = p.id
+		if m.Epoch == s.info.Epoch && r.Period <= period+1 && s.ledger.news(&r) && r.Valid(&s.info, c.self) {
+			s.ledger.hold(r)
+		}
+	case *overlay.Show:
+		if now.Before(p.shows) {
+			return
+		}
+		p.shows = now.Add(overlay.ShowEvery / 2)
+		c.out = append(c.out, Say{Peer: p.id, Msg: &overlay.Receipts{
+			Tag: s.info.Stream.Tag(), Epoch: s.info.Epoch, Of: s.ledger.best(c.sharing),
+		}})
+	case *overlay.Receipts:
+		if s.forest.Awaits(p.id) {
+			s.forest.Showed(now, p.id, m.Slots(&s.info, p.id, period, func(r *overlay.Receipt) bool {
+				return c.counts(r.Taker) && r.Valid(&s.info, p.id)
+			}))
+		}
+	}
+}
+
+// counts reports whether a taker's word is heard: whoever hears gossip knows all who
+// hear it, and believes no others, whom the giver may have made up.
+func (c *Core) counts(taker membership.NodeID) bool {
+	_, known := c.book.Get(taker)
+	return known || taker == c.self || !c.cfg.Gossips
+}
+
+// sharing reports whether a node is known to offer slots: others know it too then.
+func (c *Core) sharing(id membership.NodeID) bool {
+	e, known := c.book.Get(id)
+	return known && e.Slots > 0
+}
+
+// news reports whether a receipt is newer than what its taker signed before: of one
+// period only one is looked at.
+func (l *ledger) news(r *overlay.Receipt) bool {
+	i := l.of(r.Taker)
+	return i < 0 || r.Period > l.held[i].Period
+}
+
+func (l *ledger) of(taker membership.NodeID) int {
+	return slices.IndexFunc(l.held, func(r overlay.Receipt) bool { return r.Taker == taker })
+}
+
+// hold keeps a receipt, in the place of what its taker said before, or of the oldest.
+func (l *ledger) hold(r overlay.Receipt) {
+	if i := l.of(r.Taker); i >= 0 {
+		l.held = slices.Delete(l.held, i, i+1)
+	} else if len(l.held) >= maxHeld {
+		l.held = slices.Delete(l.held, 0, 1)
+	}
+	l.held = append(l.held, r)
+}
+
+// best are the receipts to show: of the two newest periods, of those who are known
+// first, and of the most shards.
+func (l *ledger) best(known func(membership.NodeID) bool) []overlay.Receipt {
+	if len(l.held) == 0 {
+		return nil
+	}
+	newest := slices.MaxFunc(l.held, func(a, b overlay.Receipt) int { return int(int64(a.Period) - int64(b.Period)) }).Period
+	var all []overlay.Receipt
+	for _, r := range l.held {
+		if r.Period+1 >= newest {
+			all = append(all, r)
+		}
+	}
+	rank := func(r *overlay.Receipt) int {
+		if known(r.Taker) {
+			return int(r.Shards) + 1<<16
+		}
+		return int(r.Shards)
+	}
+	slices.SortStableFunc(all, func(a, b overlay.Receipt) int { return rank(&b) - rank(&a) })
+	return all[:min(len(all), overlay.MaxReceipts)]
+}

@@ -1,0 +1,127 @@
+package relay
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/overlay"
+)
+
+// thanks are the receipts that the core sent to somebody, which must be true.
+func (r *rig) thanks(to string) (all []overlay.Receipt) {
+	for _, o := range take[Say](r) {
+		if m, ok := o.Msg.(*overlay.Thanks); ok && o.Peer == testNode(to) {
+			receipt := m.Receipt
+			receipt.Taker = r.core.Self()
+			if !receipt.Valid(&r.info, o.Peer) {
+				r.Errorf("the receipt for %s of period %d is not signed", to, receipt.Period)
+			}
+			all = append(all, receipt)
+		}
+	}
+	return all
+}
+
+// know puts somebody who offers slots into the book.
+func (r *rig) know(names ...string) {
+	for i, name := range names {
+		rec := membership.Record{
+			Node: testNode(name), Seq: 1, TTL: time.Hour, Slots: 9,
+			Addrs: []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i), 1}), 7070)},
+		}
+		r.in(Learned{Record: rec.Sign(testKey(name))})
+	}
+}
+
+// receipt is somebody's word on who gave.
+func (r *rig) receipt(taker, giver string, period uint32, shards int) overlay.Receipt {
+	return overlay.SignReceipt(testKey(taker), &r.info, testNode(giver), period, shards)
+}
+
+// Who brought shards that were new is thanked for so many, once a period.
+func TestThanks(t *testing.T) {
+	r := newRig(t, Config{Play: true, Gossips: true})
+	for n := uint64(150); n < 310; n++ {
+		b := r.block(n)
+		r.arrive("source", b[0], b[1], b[2])
+		if n%10 == 0 {
+			r.arrive("source", b[2]) // nobody is thanked for what we have
+		}
+		r.pass(rigBlock)
+	}
+	got := r.thanks("source")
+	if len(got) != 2 || got[0].Period != 1 || got[0].Shards != 3*50 || got[1].Period != 2 || got[1].Shards != 3*100 {
+		t.Errorf("thanked for %+v", got)
+	}
+}
+
+// What others sign of us is kept if it is true, the newest of each, and shown when asked.
+func TestShows(t *testing.T) {
+	r := newRig(t, Config{Play: true, Gossips: true, Upload: 5e6})
+	r.arrive("source", r.block(350)[:3]...)
+	r.know("neighbour")
+	for _, name := range []string{"child", "neighbour", "liar", "late"} {
+		r.in(Up{Peer: testNode(name)})
+	}
+	thank := func(from string, receipt overlay.Receipt) {
+		r.say(from, &overlay.Thanks{Tag: r.id.Tag(), Epoch: r.info.Epoch, Receipt: receipt})
+	}
+	thank("child", r.receipt("child", "me", 2, 70))
+	thank("child", r.receipt("child", "me", 3, 90))
+	thank("child", r.receipt("child", "me", 2, 100)) // older than what it said before
+	thank("neighbour", r.receipt("neighbour", "me", 2, 40))
+	thank("liar", r.receipt("child", "me", 3, 500))    // another's
+	thank("liar", r.receipt("liar", "source", 3, 500)) // of another
+	thank("liar", r.receipt("liar", "me", 5, 500))     // of the future
+	thank("late", r.receipt("late", "me", 1, 500))     // of long ago
+	r.out = nil
+	r.say("source", &overlay.Show{Tag: r.id.Tag()})
+	r.say("source", &overlay.Show{Tag: r.id.Tag()}) // not twice
+	var shown []*overlay.Receipts
+	for _, o := range take[Say](r) {
+		if m, ok := o.Msg.(*overlay.Receipts); ok {
+			shown = append(shown, m)
+		}
+	}
+	if len(shown) != 1 {
+		t.Fatalf("showed %d times", len(shown))
+	}
+	want := []overlay.Receipt{r.receipt("neighbour", "me", 2, 40), r.receipt("child", "me", 3, 90)}
+	if !slices.Equal(shown[0].Of, want) {
+		t.Errorf("showed %+v", shown[0].Of)
+	}
+}
+
+// What a peer shows is reckoned: each taker once, who is known, of late, for what was signed.
+func TestReckons(t *testing.T) {
+	r := newRig(t, Config{Play: true, Gossips: true, Upload: 5e6})
+	r.know("giver", "one", "two")
+	m := &overlay.Receipts{Tag: r.id.Tag(), Epoch: r.info.Epoch, Of: []overlay.Receipt{
+		r.receipt("one", "giver", 9, 150),
+		r.receipt("one", "giver", 8, 100),     // once
+		r.receipt("two", "giver", 8, 60_000),  // for no more than there are shards
+		r.receipt("giver", "giver", 9, 100),   // not by itself
+		r.receipt("nobody", "giver", 9, 100),  // whom nobody knows
+		r.receipt("three", "giver", 4, 100),   // long ago
+		r.receipt("two", "somebody", 9, 1000), // another's
+	}}
+	slots := func() float64 {
+		return m.Slots(&r.info, testNode("giver"), 9, func(x *overlay.Receipt) bool {
+			return r.core.counts(x.Taker) && x.Valid(&r.info, testNode("giver"))
+		})
+	}
+	if got := slots(); got != 1.5+5 {
+		t.Errorf("a giver fills %v slots", got)
+	}
+	r.core.cfg.Gossips = false // and knows few
+	if got := slots(); got != 1.5+5+1 {
+		t.Errorf("without gossip a giver fills %v slots", got)
+	}
+	m.Epoch++
+	if got := slots(); got != 0 {
+		t.Errorf("another epoch's receipts fill %v slots", got)
+	}
+}
