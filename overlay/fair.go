@@ -8,9 +8,15 @@ import (
 )
 
 // When there are not enough slots for all, everybody gets k stripes before anybody
-// gets more: who has fewer may take the place of a child that has more. Who gives
-// slots comes before who gives none: short of k, it may take the place of one that
-// rides, whatever that has. Nobody is shut out for giving none.
+// gets more: who has fewer may take the place of a child that has more. But who gives
+// slots comes before who gives none: it gets comfort first, in the place of one that
+// rides, whatever that has, and keeps it. Nobody is shut out for giving none.
+
+// comfort is as many stripes as let half as many parents vanish as may.
+func (f *Forest) comfort() int {
+	l := f.cfg.Info.Layout
+	return l.K + (l.M+1)/2
+}
 
 // live is how many stripes parents feed us.
 func (f *Forest) live(now time.Time) int {
@@ -23,13 +29,28 @@ func (f *Forest) live(now time.Time) int {
 	return n
 }
 
-// tellLive tells parents when we begin or cease to have k stripes, or more.
+// kept is how many of them will go on: their parents have not asked us to go.
+func (f *Forest) kept(now time.Time) int {
+	n := f.live(now)
+	for _, b := range f.branches {
+		if !b.goBy.IsZero() && b.wanted && !b.parent.IsZero() && b.got && !f.silent(now, b) {
+			n--
+		}
+	}
+	return n
+}
+
+// tellLive tells parents when we begin or cease to have k stripes, more, or more than
+// comfort.
 func (f *Forest) tellLive(now time.Time) {
 	if !f.cfg.All {
 		return
 	}
-	live, k := f.live(now), f.cfg.Info.Layout.K
+	live, k := f.kept(now), f.cfg.Info.Layout.K
 	standing := min(1, max(-1, live-k))
+	if live > f.comfort() {
+		standing = 2
+	}
 	if f.told && standing == f.standing {
 		return
 	}
@@ -42,9 +63,8 @@ func (f *Forest) tellLive(now time.Time) {
 
 // victim is the child in whose place somebody is let in although there is no
 // room: one that feeds nobody in the stripe, for who does; one that has more
-// than k stripes, for who has less and found no room elsewhere, or for who gives
-// something if it gives nothing; and any that gives nothing, for who gives and has less
-// than k. It is nil if there is none, or too many have been asked to go already.
+// than k stripes, or comfort, for who has less and found no room elsewhere; and one that
+// gives nothing for who gives. It is nil if there is none, or too many have been asked to go already.
 func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Subscribe) (of *branch, c *child) {
 	own := f.worth(now, from)
 	interior := m.Interior && !f.feigns(now, from)
@@ -59,6 +79,7 @@ func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Sub
 	if own == claims && !f.mayHope(now) {
 		own = rides
 	}
+	poor := own > rides && m.LastResort && m.Live < f.comfort()
 	var best *child
 	bestRank, bestWorth := 0, gives
 	for i := len(b.children) - 1; i >= 0; i-- {
@@ -71,15 +92,20 @@ func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Sub
 		switch {
 		case rich && its == rides && (interior || needy || own > rides):
 			rank = 4
-		case rich && (interior || needy):
+		case poor && its == rides:
 			rank = 3
-		case needy && own > rides && its == rides:
+		case rich && (interior || needy && (own > rides || f.peers[c.id].live > f.comfort())):
 			rank = 2
 		case interior:
 			rank = 1
 		}
 		if rank > bestRank || rank > 0 && rank == bestRank && its < bestWorth {
 			best, bestRank, bestWorth = c, rank, its
+		}
+	}
+	if bestRank < 3 && !f.cfg.Source && (poor || interior && (best != nil || !b.branches())) {
+		if of, c = f.anyRider(now); c != nil {
+			return of, c
 		}
 	}
 	if best == nil && f.cfg.Source && f.rootless(b, m) {
@@ -111,6 +137,23 @@ func (f *Forest) anyLeaf(now time.Time) (of *branch, c *child) {
 			}
 			rich := f.rich(l.id)
 			if c == nil || rich && !f.rich(c.id) || rich == f.rich(c.id) && len(b.children) > len(of.children) {
+				of, c = b, l
+			}
+		}
+	}
+	return of, c
+}
+
+// anyRider is a child of whatever stripe that gives nothing, of the stripe with the most
+// children.
+func (f *Forest) anyRider(now time.Time) (of *branch, c *child) {
+	for _, b := range f.branches {
+		for i := len(b.children) - 1; i >= 0; i-- {
+			l := &b.children[i]
+			if (l.interior && !f.feigns(now, l.id)) || !l.evict.IsZero() || f.worth(now, l.id) > rides {
+				continue
+			}
+			if c == nil || len(b.children) > len(of.children) {
 				of, c = b, l
 			}
 		}

@@ -85,7 +85,7 @@ type Forest struct {
 	showAt   time.Time // when children are next asked what they give
 
 	told     bool // parents know standing:
-	standing int  // -1, 0, 1: fewer than k stripes, k, more
+	standing int  // -1, 0, 1, 2: fewer than k stripes, k, more, more than comfort
 
 	final  uint64    // the last block, if ended
 	overAt time.Time // when what is missing of the last blocks is given up

@@ -164,9 +164,10 @@ const (
 	// it lets go of its parent, and endPatience for how long.
 	lastBlocks  = 8
 	endPatience = 2 * time.Second
-	// ShowEvery is how often a peer is asked for its receipts, while slots are short, and
-	// shownTime how long what it showed counts.
-	ShowEvery = 20 * time.Second
+	// ShowEvery is how often a peer is asked for its receipts, while slots are short, until
+	// it gives; then every showAgain, and shownTime is how long what it showed counts.
+	ShowEvery = 5 * time.Second
+	showAgain = 20 * time.Second
 	shownTime = 60 * time.Second
 	// proveTime is how long, from the first question on, one that offers slots is
 	// believed to give though nobody says so: it may have come just now.

@@ -400,6 +400,9 @@ func (f *Forest) dropped(now time.Time, b *branch, from membership.NodeID, m *Dr
 		b.search.hasty = b.search.hasty || m.Reason == Leaving || m.Reason == Cut
 	}
 	f.learn(now, b, m.Alternatives)
+	if f.told {
+		f.tellLive(now) // before others show us out too
+	}
 }
 
 func (f *Forest) rerouted(now time.Time, b *branch, from membership.NodeID, path []membership.ShortID) {

@@ -48,7 +48,7 @@ func (f *Forest) worth(now time.Time, id membership.NodeID) worth {
 
 // stale reports whether a peer was not asked of late: slots were not short.
 func (s *shown) stale(now time.Time) bool {
-	return s.since.IsZero() || now.Sub(s.again) > ShowEvery
+	return s.since.IsZero() || now.Sub(s.again) > showAgain
 }
 
 // feigns reports whether a peer that says it feeds others does not, as far as we know.
@@ -98,7 +98,7 @@ func (f *Forest) Showed(now time.Time, id membership.NodeID, slots float64) {
 	}
 	p.shown.waits, p.shown.at, p.shown.slots = false, now, slots
 	if slots >= leastGiven {
-		p.shown.since = now
+		p.shown.since, p.shown.again = now, now.Add(showAgain)
 	}
 }
 

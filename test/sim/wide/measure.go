@@ -165,7 +165,7 @@ func (w *World) Bound() int {
 // Traffic is what control cost, of all participants together.
 type Traffic struct {
 	Bytes, Gossip, Messages, Dials, Spins, Refused int
-	Kinds, KindBytes                               [16]int
+	Kinds, KindBytes                               [32]int
 	Refusals, Drops                                [8]int // by reason
 	Standby                                        int    // questions to a backup
 }

@@ -24,6 +24,7 @@ type node struct {
 	index    int32
 	id       membership.NodeID
 	slots    int
+	lies     bool // it says that it has slots
 	member   bool
 	alive    bool
 	alerted  bool
@@ -64,7 +65,7 @@ func (n *node) begin() {
 		n.flows[s].last = -1
 	}
 	n.askAt, n.announcer = w.t, membership.NewAnnouncer(w.now(), w.key(int(n.index)))
-	if n.slots > 0 && w.gossip.members < w.Members+1 {
+	if (n.slots > 0 || n.lies) && w.gossip.members < w.Members+1 {
 		n.member = true
 		w.gossip.members++
 	} else {
@@ -145,6 +146,10 @@ func (n *node) hear(from *node, m overlay.Message) {
 		if len(m.Info) > 0 && n.forest == nil {
 			n.open()
 		}
+	case *overlay.Show:
+		n.show(from)
+	case *overlay.Receipts:
+		n.reckon(from, m)
 	default:
 		if n.forest == nil {
 			if m, ok := m.(*overlay.Subscribe); ok {
@@ -295,6 +300,9 @@ func (n *node) renew() {
 	if n.forest != nil {
 		rec.Slots = n.slots
 		rec.Streams = []membership.Carried{n.forest.Advert()}
+		if n.lies {
+			rec.Slots, rec.Streams[0] = w.Slots, n.boast(rec.Streams[0])
+		}
 	}
 	if rec.Slots == 0 && !n.member {
 		n.announcer.Silent(w.now())

@@ -196,7 +196,7 @@ func follow(t *testing.T) {
 			fmt.Printf("  a second and participant: messages %.1f, bytes %.0f, gossip %.0f, dials %.2f; spins %d, refused dials %d; connections p50 %d ≤ %d, book p50 %d\n",
 				float64(tr.Messages-last.Messages)/span, float64(tr.Bytes-last.Bytes)/span, float64(tr.Gossip-last.Gossip)/span, float64(tr.Dials-last.Dials)/span,
 				tr.Spins-last.Spins, tr.Refused-last.Refused, Quantile(sh.Connections, 0.5), Quantile(sh.Connections, 1), Quantile(sh.Book, 0.5))
-			var kinds [16]int
+			var kinds [32]int
 			var refusals, drops [8]int
 			for i := range kinds {
 				kinds[i] = tr.Kinds[i] - last.Kinds[i]

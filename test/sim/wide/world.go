@@ -24,6 +24,8 @@ type Config struct {
 	// Share is the part of them that shares; each of those has Slots.
 	Share float64
 	Slots int
+	// Lie is the part of the others that say they share, and refuse everybody.
+	Lie float64
 	// Roots is how many relays a stripe the source has upload for; a fifth more
 	// is its reserve.
 	Roots int
@@ -79,10 +81,10 @@ type World struct {
 	used            map[membership.NodeID]bool // of one node, while it is looked at
 	peak            int                        // the most children the source ever fed
 	refused         int                        // dials that found no room
-	kinds           [16]int
+	kinds           [32]int
 	refusals, drops [8]int // by reason
 	standby         int    // Subscribes that ask for a promise only
-	kindBytes       [16]int
+	kindBytes       [32]int
 }
 
 // New returns a world in which everybody's coming is scheduled.
@@ -121,10 +123,12 @@ func newWorld(cfg Config) *World {
 			w.add(cfg.Slots)
 		} else {
 			w.add(0)
+			w.nodes[len(w.nodes)-1].lies = cfg.Lie > 0 && w.rnd.Float64() < cfg.Lie
 		}
 	}
 	w.start(w.nodes[0])
 	w.houseKeeping()
+	w.thank()
 	return w
 }
 
