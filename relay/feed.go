@@ -11,7 +11,7 @@ import (
 
 // feed begins, or begins again, to send a child one stripe.
 func (s *stream) feed(now time.Time, o overlay.Feed) {
-	f := feed{child: o.Child, fresh: o.Fresh, next: o.From, due: now}
+	f := feed{child: o.Child, fresh: o.Fresh, paced: !o.Fresh, next: o.From, due: now}
 	if s.window.started {
 		f.live = s.window.head + 1
 	}
@@ -29,6 +29,7 @@ func (s *stream) feed(now time.Time, o overlay.Feed) {
 				// Asking again sends nothing twice, and nothing sooner.
 				f.next, f.live, f.due = max(f.next, old.next), min(f.live, old.live), old.due
 			}
+			f.sent = old.sent
 			f.fresh, f.until = true, now.Add(resumeSpan)
 			*old = f
 			return
@@ -61,7 +62,9 @@ func (s *stream) passOn(now time.Time, shard *stripe.Shard, out *[]Output) {
 }
 
 // catchUp sends children that began in the past a little more of it. Who changed
-// its parent misses little, and gets it at once, oldest first. A newcomer gets it
+// its parent misses little, and gets it oldest first: what was missed until the change
+// at once, for it is wanted within moments, and the rest at resumePace, so that it is no
+// burst that pushes live shards out of the child's queue. A newcomer gets it
 // newest first, so that what it has is without holes whenever it starts to play;
 // it is metered, for it must not delay what is live. The stripes take turns.
 func (s *stream) catchUp(now time.Time, meter *Bucket, out *[]Output) {
@@ -85,14 +88,17 @@ func (s *stream) catchUp(now time.Time, meter *Bucket, out *[]Output) {
 	}
 }
 
-// sendPast sends a child a batch of a stripe's past, or says how long to wait.
+// sendPast sends a child some of a stripe's past, and says how long to wait if that is
+// longer than usual.
 func (s *stream) sendPast(now time.Time, stripe int, f *feed, meter *Bucket, out *[]Output) (wait time.Duration) {
 	for sent := 0; sent < catchUpBatch && f.catching(); {
 		number := f.next
 		if f.fresh {
 			number = f.live - 1
 		}
-		if b := s.window.at(number); b != nil && b.have>>stripe&1 == 1 {
+		b := s.window.at(number)
+		has := b != nil && b.have>>stripe&1 == 1
+		if has {
 			shard := b.shards[stripe]
 			size := len(shard.Encoded())
 			if wait := meter.Wait(now, size); wait > resumeDebt || f.fresh && wait > 0 {
@@ -101,11 +107,15 @@ func (s *stream) sendPast(now time.Time, stripe int, f *feed, meter *Bucket, out
 			meter.Take(now, size)
 			*out = append(*out, Forward{Peer: f.child, Shard: shard, Expires: now.Add(catchUpWait)})
 			sent++
+			f.sent++
 		}
 		if f.fresh {
 			f.live--
 		} else {
 			f.next++
+		}
+		if has && f.paced && f.sent >= resumeAtOnce {
+			return time.Duration(float64(s.info.BlockTime) / resumePace)
 		}
 	}
 	return 0

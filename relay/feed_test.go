@@ -73,6 +73,63 @@ func TestPastIsPaced(t *testing.T) {
 	}
 }
 
+// Who resumes is sent what it missed while its parent was replaced at once, and what it
+// missed before at one and a half times the stripe's rate, whatever it asks for and
+// however often; what is live does not wait for that.
+func TestResumeIsPaced(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		from  uint64 // of 60
+		again bool   // asks every block time
+		whole bool   // it gets all that it asks for
+	}{
+		{"a moment", 60 - resumeAtOnce, false, true},
+		{"one block more", 60 - resumeAtOnce - 1, false, true},
+		{"two seconds", 40, false, true},
+		{"two seconds, again and again", 40, true, true},
+		{"longer than it may", 0, false, false},
+	} {
+		r := filled(t, sharing, 60)
+		r.request("child", overlay.Subscribe{From: c.from})
+		began := r.now
+		var past []uint64
+		for n := uint64(60); n < 80; n++ {
+			for range 10 {
+				r.pass(rigBlock / 10)
+				for _, f := range take[Forward](r) {
+					if f.Shard.Number < 60 {
+						past = append(past, f.Shard.Number)
+					}
+				}
+				r.took()
+				most := resumeAtOnce + int(resumePace*float64(r.now.Sub(began))/float64(rigBlock)) + 1
+				if len(past) > most {
+					t.Fatalf("%s: %d shards of the past after %v, want at most %d", c.what, len(past), r.now.Sub(began), most)
+				}
+				if at := r.now.Sub(began); at == rigBlock/2 && len(past) < min(resumeAtOnce, 60-int(c.from)) {
+					t.Errorf("%s: %d shards of the past after %v", c.what, len(past), at)
+				}
+			}
+			r.arrive("source", r.block(n)...)
+			if !slices.Contains(r.forwards("child"), n) {
+				t.Errorf("%s: live block %d waits", c.what, n)
+			}
+			r.took()
+			if c.again {
+				r.request("child", overlay.Subscribe{From: c.from})
+			}
+		}
+		if !c.again && !slices.IsSorted(past) && c.whole {
+			t.Errorf("%s: not oldest first: %v", c.what, past)
+		}
+		slices.Sort(past)
+		once := slices.Compact(slices.Clone(past))
+		if c.whole && !slices.Equal(once, run(c.from, 60)) || !c.again && len(once) != len(past) {
+			t.Errorf("%s: it got %v", c.what, past)
+		}
+	}
+}
+
 // Who asks for what we do not have yet gets what comes.
 func TestChildAheadOfUs(t *testing.T) {
 	r := filled(t, sharing, 60)

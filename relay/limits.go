@@ -42,9 +42,16 @@ const (
 	// rootEvery is how often the source of a stream of which nothing comes is
 	// dialled, whatever happened before.
 	rootEvery = time.Second
-	// resumeSpan is how far back a child may resume at once; what is older is
-	// metered like a newcomer's past.
+	// resumeSpan is how far back a child may resume with the oldest first; if that is
+	// longer ago it begins with the newest and is metered, like a newcomer.
 	resumeSpan = 3 * time.Second
+	// resumeAtOnce is how many shards of a stripe who resumes is sent at once: a parent
+	// that is silent is replaced within 0.8 s, and a shard of that time is played, or
+	// needed to rebuild what is played, before a pace would have brought it. The others
+	// come at resumePace times the stripe's rate: of a gap of as much as the play-out
+	// delay of 1.5 s, oldest first, each comes in time still.
+	resumeAtOnce = 8
+	resumePace   = 1.5
 	// resumeDebt is how far children that resume may overdraw what is left of the
 	// upload; then they wait too.
 	resumeDebt = 500 * time.Millisecond

@@ -40,11 +40,13 @@ type stream struct {
 // are of the past and sent bit by bit; all others are passed on as they come.
 type feed struct {
 	child membership.NodeID
-	fresh bool // a newcomer, who begins far in the past
+	fresh bool // its past is sent newest first, and metered
+	paced bool // it resumes: beyond the first shards it gets the past at a pace
+	sent  int  // shards of the past
 	next  uint64
 	live  uint64
 	due   time.Time // when a little more of the past is sent
-	until time.Time // when a newcomer gets no more of it
+	until time.Time // when one who is fresh gets no more of it
 }
 
 // catching reports whether there is more of the past to send.
