@@ -64,6 +64,9 @@ func (c *Core) announce(now time.Time) {
 func (c *Core) renew(now time.Time) {
 	rec := membership.Record{Node: c.self, Addrs: c.cfg.Addrs}
 	for _, s := range c.streams {
+		if s.trial {
+			continue
+		}
 		rec.Slots += c.slots(s.info, s.source)
 		rec.Streams = append(rec.Streams, s.forest.Advert())
 	}

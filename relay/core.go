@@ -60,6 +60,7 @@ type Core struct {
 	wants    []stripe.ID
 	over     []epochOf // epochs that are over
 	bans     []ban
+	barren   []barren
 	past     *Bucket   // what newcomers may be sent of the past, and neighbours
 	serving  *Bucket   // what neighbours may pull
 	expireAt time.Time // next look for records that are too old
@@ -190,6 +191,7 @@ func (c *Core) Deadline() (time.Time, bool) {
 
 // step does what is due and passes on what the forests want.
 func (c *Core) step(now time.Time) {
+	c.endTrial(now)
 	for i := 0; i < len(c.streams); i++ {
 		s := c.streams[i]
 		s.forest.Step(now)
@@ -469,7 +471,7 @@ func (c *Core) asking() bool {
 // brings them.
 func (c *Core) ask(now time.Time) {
 	if c.cfg.Any {
-		c.wantAny()
+		c.wantAny(now)
 	}
 	c.askAt = now.Add(askEvery)
 	for _, id := range c.wants {
@@ -496,14 +498,15 @@ func (c *Core) ask(now time.Time) {
 }
 
 // wantAny takes up the streams that the book tells of, while there is room.
-func (c *Core) wantAny() {
+func (c *Core) wantAny(now time.Time) {
 	c.wants = slices.DeleteFunc(c.wants, func(id stripe.ID) bool { return !slices.Contains(c.cfg.Streams, id) })
 	for _, e := range c.book.All() {
 		for _, k := range e.Streams {
 			if len(c.wants)+c.busy() >= MaxStreams {
 				return
 			}
-			if e.Doubted || c.stream(k.Stream) != nil || c.isPast(k.Stream, k.Epoch) || slices.Contains(c.wants, k.Stream) ||
+			if e.Doubted || c.stream(k.Stream) != nil || c.isPast(k.Stream, k.Epoch) || c.isBarren(now, k.Stream) ||
+				slices.Contains(c.wants, k.Stream) ||
 				len(c.cfg.Allow) > 0 && !slices.Contains(c.cfg.Allow, k.Stream) {
 				continue
 			}

@@ -6,8 +6,16 @@ import "time"
 // outbox.go and bucket.go.
 const (
 	// MaxStreams is how many streams a participant carries. A further one is not
-	// taken up.
+	// taken up, unless one of those rests: then it is on trial beside them.
 	MaxStreams = 4
+	// trialTime is how long nothing may come of a stream on trial. It is not tried
+	// again for barrenTime; of more than maxBarren such streams the first is forgotten.
+	trialTime  = 30 * time.Second
+	barrenTime = 10 * time.Minute
+	maxBarren  = 64
+	// nextToNothing is how many times as many blocks of a stream our store must have as
+	// of another that rests, to be carried in its place.
+	nextToNothing = 10
 	// MaxWindowBlocks, MaxWindowAge and MaxWindowBytes bound the window of one
 	// stream: blocks, source time behind the newest, bytes of shards. When one is
 	// passed the oldest block goes.

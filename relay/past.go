@@ -20,6 +20,7 @@ import (
 // past is what a participant keeps of a stream's past.
 type past struct {
 	stored  []Stretch // what our store holds, ascending
+	kept    uint64    // how many blocks it holds something of, for all that we were told
 	headers bool      // that is all that is fetched
 	blocks  []*block  // being fetched, at most pull.MaxAhead; by number
 	head    uint64    // of the window, when something newer last came
@@ -43,11 +44,16 @@ func (p *past) drop(b *block) {
 func (c *Core) handlePast(now time.Time, in Input) {
 	switch in := in.(type) {
 	case Carry:
-		c.carry(now, in.Info)
+		c.carry(now, in)
 	case Stored:
 		if s := c.streamOf(in.Stream, in.Epoch); s != nil {
 			n := len(in.Stretches)
 			s.past.stored = slices.Clone(in.Stretches[max(0, n-MaxStretches):])
+			if n == 0 {
+				s.past.kept = 0
+			} else {
+				s.past.kept = max(s.past.kept, 1)
+			}
 			s.lookAt = now // neighbours are told of it
 		}
 	case Fetch:
@@ -73,57 +79,6 @@ func (c *Core) streamOf(id stripe.ID, epoch uint32) *stream {
 		return s
 	}
 	return nil
-}
-
-// carry opens a stream because our store holds something of it. What is live goes
-// before it: it takes no place that is wanted, and gives its own up.
-func (c *Core) carry(now time.Time, raw []byte) {
-	info, err := stripe.OpenInfo(raw)
-	if err != nil {
-		return
-	}
-	if s := c.stream(info.Stream); s != nil {
-		// Somebody was quicker to tell of it.
-		if s.info.Epoch == info.Epoch && !s.source && !s.window.started {
-			c.rest(now, s, true)
-		}
-		return
-	}
-	if !slices.Contains(c.wants, info.Stream) {
-		mine := slices.Contains(c.cfg.Streams, info.Stream) ||
-			c.cfg.Any && (len(c.cfg.Allow) == 0 || slices.Contains(c.cfg.Allow, info.Stream))
-		if !mine || len(c.streams)+len(c.wants) >= MaxStreams {
-			return
-		}
-	}
-	c.openStream(now, info, raw, false)
-	if s := c.stream(info.Stream); s != nil {
-		c.rest(now, s, true)
-	}
-}
-
-// makePlace closes a stream that rests if there is no place for another, and reports
-// whether there is one.
-func (c *Core) makePlace(now time.Time) bool {
-	if len(c.streams) < MaxStreams {
-		return true
-	}
-	i := slices.IndexFunc(c.streams, func(s *stream) bool { return s.past.resting && !s.fetching() })
-	if i < 0 {
-		return false
-	}
-	c.dropStream(now, c.streams[i])
-	return true
-}
-
-// busy is how many streams there are of which something live comes, or may.
-func (c *Core) busy() (n int) {
-	for _, s := range c.streams {
-		if !s.past.resting {
-			n++
-		}
-	}
-	return n
 }
 
 // rest begins or ends the rest of a stream.

@@ -347,19 +347,120 @@ func TestCarries(t *testing.T) {
 	if got := take[Say](r); len(got) != 1 || !bytes.Equal(got[0].Msg.(*overlay.Sample).Info, other(0)) {
 		t.Errorf("%+v", got)
 	}
-	// Somebody has a stream that is live.
-	record := membership.Record{
-		Node: testNode("a"), Seq: 1, TTL: time.Minute, Addrs: r.core.cfg.Addrs,
-		Streams: []membership.Carried{{Stream: r.id, Epoch: r.info.Epoch, Homes: 31, Free: 8, Depth: 1}},
-	}.Sign(testKey("a"))
-	r.in(Learned{Record: record})
+	r.tellOf("a", r.id)
 	r.pass(time.Second)
 	r.say("a", &overlay.Sample{Stream: r.id, Info: r.info.Sign(r.key)})
+	if got := r.carried(); len(got) != MaxStreams+1 || !slices.Contains(got, first) {
+		t.Errorf("carried: %v", got)
+	}
+	r.pass(700 * time.Millisecond)
+	for s := range r.info.Layout.N() {
+		r.say("a", &overlay.Accept{Stream: r.id, Stripe: s, Path: []membership.ShortID{testNode("source").Short(), testNode("a").Short()}})
+	}
+	r.arriveBytes("a", flipped(r.block(1)[0], 2000))
+	if got := r.carried(); len(got) != MaxStreams+1 {
+		t.Errorf("a forged shard begins it: %v", got)
+	}
+	r.arrive("a", r.block(1)...)
 	if got := r.carried(); len(got) != MaxStreams || !slices.Contains(got, r.id) || slices.Contains(got, first) {
 		t.Errorf("carried: %v", got)
 	}
 	if slots := r.core.Status(r.now).Streams[MaxStreams-1].Slots; slots != lone(t, Config{}).slotsOf(10e6) {
 		t.Errorf("%d slots: those that rest take a share", slots)
+	}
+	// What comes to rest gives its place back if there is nothing of it on disk.
+	r.in(Carry{Info: other(0)})
+	if got := r.carried(); slices.Contains(got, first) {
+		t.Errorf("what is live was put out: %v", got)
+	}
+	r.pass(restAfter + time.Second)
+	r.in(Carry{Info: other(0)})
+	if got := r.carried(); len(got) != MaxStreams || !slices.Contains(got, first) || slices.Contains(got, r.id) {
+		t.Errorf("carried: %v", got)
+	}
+}
+
+// tellOf has a peer say in its record that it has all of some streams.
+func (r *rig) tellOf(name string, ids ...stripe.ID) {
+	rec := membership.Record{Node: testNode(name), Seq: 1, TTL: time.Minute, Addrs: r.core.cfg.Addrs}
+	for _, id := range ids {
+		rec.Streams = append(rec.Streams, membership.Carried{Stream: id, Epoch: r.info.Epoch, Homes: 31, Free: 8, Depth: 1})
+	}
+	r.in(Learned{Record: rec.Sign(testKey(name))})
+}
+
+// TestTrial: streams of which nothing comes, however well they are signed, put out
+// nothing, are tried one after the other, and not again soon; and they do not keep
+// out what our store has.
+func TestTrial(t *testing.T) {
+	r := lone(t, Config{Upload: 10e6, Gossips: true, Any: true})
+	r.in(Up{Peer: testNode("liar")})
+	var told []stripe.ID
+	for i := range 4 {
+		info, err := stripe.OpenInfo(other(10 + i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		told = append(told, info.Stream)
+	}
+	r.tellOf("liar", told...)
+	r.pass(time.Second)
+	for i := range MaxStreams {
+		r.in(Carry{Info: other(i)})
+	}
+	kept := r.carried()
+	if len(kept) != MaxStreams {
+		t.Fatalf("what the store has is not carried beside what others say there is: %v", kept)
+	}
+	tried := map[stripe.ID]int{}
+	var on stripe.ID
+	for range int(8*trialTime/time.Second) + 8 {
+		for i := range told {
+			r.say("liar", &overlay.Sample{Stream: told[i], Info: other(10 + i)})
+		}
+		r.pass(time.Second)
+		got := r.carried()
+		for _, id := range kept {
+			if !slices.Contains(got, id) {
+				t.Fatalf("%v was put out", id.Short())
+			}
+		}
+		if len(got) > MaxStreams+1 {
+			t.Fatalf("%d streams", len(got))
+		}
+		if len(got) > MaxStreams && got[MaxStreams] != on {
+			on = got[MaxStreams]
+			tried[on]++
+		}
+		r.tellOf("liar", told...)
+	}
+	for _, id := range told {
+		if tried[id] != 1 {
+			t.Errorf("%v was tried %d times", id.Short(), tried[id])
+		}
+	}
+	if share := r.core.serveShare(); share != restShare {
+		t.Errorf("neighbours may pull %v of the upload", share)
+	}
+}
+
+// TestNextToNothing: who has put out a recording with a block or two does not keep its
+// place; recordings do not put out each other.
+func TestNextToNothing(t *testing.T) {
+	r := lone(t, Config{Upload: 10e6, Gossips: true, Any: true})
+	for i := range MaxStreams {
+		r.in(Carry{Info: other(i), Blocks: 6})
+	}
+	for _, c := range []struct {
+		blocks uint64
+		has    bool
+	}{{0, false}, {6, false}, {59, false}, {60, true}} {
+		r.in(Carry{Info: other(9), Blocks: c.blocks})
+		r.in(Carry{Info: other(0), Blocks: 6})
+		info, err := stripe.OpenInfo(other(9))
+		if got := r.carried(); err != nil || len(got) != MaxStreams || slices.Contains(got, info.Stream) != c.has {
+			t.Errorf("%d blocks beside 6: %v, %v", c.blocks, got, err)
+		}
 	}
 }
 

@@ -12,8 +12,12 @@ import (
 
 // Carry: our store holds something of the stream of this signed info. It is carried
 // again, so that others can learn of it and pull what there is, unless a later run of
-// its source is known, or there is no room.
-type Carry struct{ Info []byte }
+// its source is known, or there is no room. To be said again now and then, for there may
+// be room later.
+type Carry struct {
+	Info   []byte
+	Blocks uint64 // how many the store has something of
+}
 
 // Stored: what our store holds of a stream, in place of what was told before.
 type Stored struct {

@@ -19,6 +19,7 @@ type stream struct {
 	rawInfo []byte // signed
 	source  bool   // we are it
 	play    bool
+	trial   bool // it has no place until something of it comes
 	coder   *fec.Coder
 	forest  *overlay.Forest
 	pull    *pull.Puller
@@ -128,7 +129,11 @@ func (c *Core) takeInfo(now time.Time, raw []byte, own bool) bool {
 }
 
 func (c *Core) openStream(now time.Time, info stripe.Info, raw []byte, own bool) {
-	if c.streamByTag(info.Stream.Tag()) != nil || c.isPast(info.Stream, info.Epoch) || !c.makePlace(now) {
+	if c.streamByTag(info.Stream.Tag()) != nil || c.isPast(info.Stream, info.Epoch) {
+		return
+	}
+	onTrial, ok := c.makePlace(now, own)
+	if !ok {
 		return
 	}
 	coder, err := fec.New(info.Layout)
@@ -136,7 +141,7 @@ func (c *Core) openStream(now time.Time, info stripe.Info, raw []byte, own bool)
 		panic(err) // OpenInfo validated it
 	}
 	s := &stream{
-		info: info, rawInfo: slices.Clone(raw), source: own, play: c.cfg.Play,
+		info: info, rawInfo: slices.Clone(raw), source: own, play: c.cfg.Play, trial: onTrial,
 		coder: coder, feeds: make([][]feed, info.Layout.N()), liveAt: now,
 	}
 	c.streams = append(c.streams, s)

@@ -17,11 +17,15 @@ import (
 func (h *Host) keep(ctx context.Context) {
 	tick := time.NewTicker(storedEvery)
 	defer tick.Stop()
+	again := time.NewTicker(carryEvery)
+	defer again.Stop()
 	h.carry()
 	for {
 		h.tellStored()
 		select {
 		case <-tick.C:
+		case <-again.C:
+			h.carry()
 		case <-h.past.poke:
 		case <-ctx.Done():
 			return
@@ -33,8 +37,8 @@ func (h *Host) keep(ctx context.Context) {
 // newest blocks first.
 func (h *Host) carry() {
 	type found struct {
-		key store.Key
-		to  time.Time
+		key  store.Key
+		span store.Span
 	}
 	var newest []found // of each stream the last run of its source
 	for _, key := range h.cfg.Store.Keys() {
@@ -42,12 +46,12 @@ func (h *Host) carry() {
 		if n := len(newest); n > 0 && newest[n-1].key.Stream == key.Stream {
 			newest = newest[:n-1]
 		}
-		newest = append(newest, found{key, span.To})
+		newest = append(newest, found{key, span})
 	}
-	slices.SortStableFunc(newest, func(a, b found) int { return b.to.Compare(a.to) })
-	for _, f := range newest[:min(len(newest), relay.MaxStreams)] {
+	slices.SortStableFunc(newest, func(a, b found) int { return b.span.To.Compare(a.span.To) })
+	for _, f := range newest[:min(len(newest), maxCarried)] {
 		if raw, err := h.cfg.Store.Info(f.key); err == nil {
-			h.tell(relay.Carry{Info: raw})
+			h.tell(relay.Carry{Info: raw, Blocks: f.span.Blocks})
 			h.tell(h.stored(f.key))
 		}
 	}

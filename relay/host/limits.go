@@ -32,6 +32,11 @@ const (
 	recallers  = 2
 	// storedEvery is how often the Core is told what the store has.
 	storedEvery = 3 * time.Second
+	// carryEvery is how often the Core is told which streams the store has, for it may
+	// have had no place for them before; those with the newest blocks first, maxCarried at
+	// the most.
+	carryEvery = time.Minute
+	maxCarried = 64
 	// maxCached and maxCachedBytes are how many blocks of the past that were fetched
 	// are kept for their readers; the one used longest ago goes.
 	maxCached      = 96

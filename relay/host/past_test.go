@@ -264,6 +264,32 @@ func (c *cinema) mustSeek(p *part, numbers ...uint64) {
 	}
 }
 
+// TestOfferedLater: what a store has of a stream that had no place when it was opened is
+// offered within a minute or so.
+func TestOfferedLater(t *testing.T) {
+	inCinema(t, show{blocks: 20}, func(c *cinema) {
+		from := c.parts[1].host.Store()
+		late := c.join("archive", relay.Config{Upload: 20e6, Any: true}, memdisk.New(), nil)
+		key := store.Key{Stream: c.info.Stream, Epoch: c.info.Epoch}
+		<-time.After(time.Second)
+		for n := range c.blocks {
+			for i := range c.info.Layout.N() {
+				if sh, err := from.Get(key, n, i); err == nil {
+					late.host.Store().Put(sh)
+				}
+			}
+		}
+		late.host.Store().PutInfo(key, c.info.Sign(c.key))
+		<-time.After(70 * time.Second)
+		st := late.host.Status().Streams
+		if len(st) != 1 || st[0].Info.Stream != c.info.Stream {
+			t.Fatalf("it carries %+v", st)
+		}
+		v := c.join("viewer", relay.Config{Play: true, Streams: []stripe.ID{c.info.Stream}}, nil, late)
+		c.extent(v)
+	})
+}
+
 // TestManyReaders: many read at once at different places, each gets what it asks for,
 // and nothing is asked for twice that is still there.
 func TestManyReaders(t *testing.T) {
