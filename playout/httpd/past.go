@@ -138,6 +138,13 @@ func (s *Server) recording(w http.ResponseWriter, r *http.Request, what string) 
 		http.Error(w, why, http.StatusNotFound)
 		return
 	}
+	leave, ok := s.place(w)
+	if !ok {
+		return
+	}
+	defer leave()
+	defer s.clients.Add(-1)
+	s.clients.Add(1)
 	rc := http.NewResponseController(w)
 	rc.SetWriteDeadline(time.Now().Add(s.cfg.StartTimeout + s.cfg.WriteTimeout))
 	ext, err := s.cfg.Past.Date(r.Context())
@@ -189,13 +196,6 @@ func (s *Server) piece(w http.ResponseWriter, r *http.Request, name string) {
 		http.NotFound(w, r)
 		return
 	}
-	leave, ok := s.place(w)
-	if !ok {
-		return
-	}
-	defer leave()
-	defer s.clients.Add(-1)
-	s.clients.Add(1)
 	reader, err := s.cfg.Past.OpenPiece(r.Context(), i)
 	switch {
 	case errors.Is(err, rewind.ErrNothing):
@@ -213,13 +213,6 @@ func (s *Server) piece(w http.ResponseWriter, r *http.Request, name string) {
 // file sends the recording as one file: any part of it, if all lengths are known, else
 // all of it.
 func (s *Server) file(w http.ResponseWriter, r *http.Request) {
-	leave, ok := s.place(w)
-	if !ok {
-		return
-	}
-	defer leave()
-	defer s.clients.Add(-1)
-	s.clients.Add(1)
 	f, err := s.cfg.Past.Recording(r.Context())
 	if err != nil {
 		s.whole(w, r)

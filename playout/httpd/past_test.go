@@ -374,3 +374,33 @@ func TestTooManyRewinds(t *testing.T) {
 	gate()
 	eventually(t, "the places are free again", func() bool { return s.rewinds.Load() == 0 })
 }
+
+// TestTooManyLists: who asks how long a recording is takes a place too, while that is
+// looked for.
+func TestTooManyLists(t *testing.T) {
+	f, _ := film(t, 8)
+	f.Undate()
+	s, _ := project(t, f)
+	gate := f.Shut()
+	paths := []string{"recording.m3u8", "live.m3u", "recording.ts", "recording/1.ts"}
+	for i := range MaxRewinds {
+		go func() {
+			resp, err := http.Get(s.URL() + paths[i%len(paths)])
+			if err == nil {
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+		}()
+	}
+	eventually(t, "all have a place", func() bool { return s.rewinds.Load() == MaxRewinds })
+	for _, path := range paths {
+		if resp, body := get(t, "GET", s.URL()+path); resp.StatusCode != 503 || !strings.Contains(string(body), "too many") {
+			t.Errorf("%s: %s %s", path, resp.Status, body)
+		}
+	}
+	gate()
+	eventually(t, "the places are free again", func() bool { return s.rewinds.Load() == 0 && s.Clients() == 0 })
+	if resp, _ := get(t, "GET", s.URL()+"recording.m3u8"); resp.StatusCode != 200 {
+		t.Errorf("then: %s", resp.Status)
+	}
+}

@@ -75,6 +75,11 @@ func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
 	if media, ok := s.cfg.Stream.Media(); ok {
 		path = "/" + url.PathEscape(s.name) + "." + media.String()
 	} else if _, ok := s.finished(); ok {
+		leave, ok := s.place(w) // a recording's ends may have to be looked for
+		if !ok {
+			return
+		}
+		defer leave()
 		ext, err := s.cfg.Past.Date(r.Context())
 		if err != nil {
 			busy(w, err.Error())

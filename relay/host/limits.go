@@ -20,9 +20,10 @@ const (
 	// leavePatience is how long a goodbye may take.
 	leavePatience = 2 * time.Second
 
-	// maxReaders is how many calls of Block and Seek may be under way; further ones
-	// wait.
+	// maxReaders is how many calls of Block and Seek may read our store at a time, and
+	// maxAskers how many may wait for neighbours; further ones wait.
 	maxReaders = 32
+	maxAskers  = 32
 	// maxOpen is how many streams' infos are kept for readers of the past; the first
 	// is forgotten.
 	maxOpen = 64

@@ -43,7 +43,8 @@ func (o *open) key() store.Key { return store.Key{Stream: o.info.Stream, Epoch: 
 
 // past is what a Host needs to read the past of its streams.
 type past struct {
-	readers chan struct{}     // one for each call of Block and Seek under way
+	readers chan struct{}     // one for each call of Block and Seek that reads our store
+	askers  chan struct{}     // one for each that waits for neighbours
 	asks    chan reading      // to the loop, from readers
 	extents chan query        // to the loop
 	recalls chan relay.Recall // to those who read the store
@@ -68,7 +69,7 @@ type query struct {
 
 func newPast() past {
 	return past{
-		readers: make(chan struct{}, maxReaders), asks: make(chan reading), extents: make(chan query),
+		readers: make(chan struct{}, maxReaders), askers: make(chan struct{}, maxAskers), asks: make(chan reading), extents: make(chan query),
 		recalls: make(chan relay.Recall, maxRecalls), poke: make(chan struct{}, 1),
 		lookUps: make(chan struct{}, maxLookUps),
 	}
@@ -156,10 +157,11 @@ func (h *Host) reach(q query) {
 	}
 }
 
-// begin waits for a reader's place; the caller must call finish if the error is nil.
-func (h *Host) begin(ctx context.Context) error {
+// begin waits for one of some places; the caller must leave it if the error is nil. Who
+// waits for neighbours keeps nobody from our own store.
+func (h *Host) begin(ctx context.Context, places chan struct{}) error {
 	select {
-	case h.past.readers <- struct{}{}:
+	case places <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -168,7 +170,7 @@ func (h *Host) begin(ctx context.Context) error {
 	}
 }
 
-func (h *Host) finish() { <-h.past.readers }
+func leave(places chan struct{}) { <-places }
 
 // wait has the library answer a wish.
 func (h *Host) wait(ctx context.Context, w *wish) (a answer) {
@@ -262,21 +264,30 @@ func (h *Host) lookUp(o *open, number uint64) {
 // are there, else from neighbours, who are asked for the next ones too while calls
 // ask for ascending numbers. ErrAbsent: nobody has it. Nobody may change the bytes.
 func (h *Host) Block(ctx context.Context, id stripe.ID, number uint64) (stripe.Header, []byte, error) {
-	if err := h.begin(ctx); err != nil {
-		return stripe.Header{}, nil, err
-	}
-	defer h.finish()
 	o := h.past.stream(id)
 	if o == nil {
 		return stripe.Header{}, nil, ErrNoStream
 	}
-	if b, ok := h.own(o, number); ok {
+	if err := h.begin(ctx, h.past.readers); err != nil {
+		return stripe.Header{}, nil, err
+	}
+	b, ok := h.own(o, number)
+	upto := number
+	if !ok {
+		upto = h.lacks(o, number)
+	}
+	leave(h.past.readers)
+	if ok {
 		return b.Header, b.Data, nil
 	}
 	if !h.cfg.Participant.Play || number >= 1<<32 {
 		return stripe.Header{}, nil, ErrAbsent
 	}
-	a := h.wait(ctx, &wish{key: o.key(), from: number, upto: h.lacks(o, number)})
+	if err := h.begin(ctx, h.past.askers); err != nil {
+		return stripe.Header{}, nil, err
+	}
+	defer leave(h.past.askers)
+	a := h.wait(ctx, &wish{key: o.key(), from: number, upto: upto})
 	return a.block.Header, a.block.Data, a.err
 }
 

@@ -264,6 +264,36 @@ func (c *cinema) mustSeek(p *part, numbers ...uint64) {
 	}
 }
 
+// TestOwnBesideAbsent: what is on our own disk is read at once, however many wait for what
+// nobody sends.
+func TestOwnBesideAbsent(t *testing.T) {
+	inCinema(t, show{blocks: 120, restarted: true}, func(c *cinema) {
+		v := c.viewer(memdisk.New())
+		c.extent(v)
+		c.mustRead(v, 0, 20)
+		<-time.After(time.Second) // it is on disk
+		for _, p := range c.parts[1:4] {
+			p.host.Kill()
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		var waiting sync.WaitGroup
+		for n := range uint64(50) {
+			waiting.Go(func() { v.host.Block(ctx, c.info.Stream, 60+n) })
+		}
+		<-time.After(time.Second)
+		began := time.Now()
+		c.mustRead(v, 0, 20)
+		if got, err := v.host.Seek(ctx, c.info.Stream, c.time(15)); err != nil || got != access {
+			t.Errorf("it begins at %d, %v", got, err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("our own blocks came after %v", took)
+		}
+		cancel()
+		waiting.Wait()
+	})
+}
+
 // TestOfferedLater: what a store has of a stream that had no place when it was opened is
 // offered within a minute or so.
 func TestOfferedLater(t *testing.T) {

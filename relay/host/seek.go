@@ -13,10 +13,6 @@ import (
 // whose source time is not after it, or the first block of the extent if there is
 // none. Of a stream that has none for long it is the newest block not after it.
 func (h *Host) Seek(ctx context.Context, id stripe.ID, at time.Time) (number uint64, err error) {
-	if err := h.begin(ctx); err != nil {
-		return 0, err
-	}
-	defer h.finish()
 	o := h.past.stream(id)
 	if o == nil {
 		return 0, ErrNoStream
@@ -25,12 +21,21 @@ func (h *Host) Seek(ctx context.Context, id stripe.ID, at time.Time) (number uin
 	if !ok {
 		return 0, ErrAbsent
 	}
-	if number, ok := h.seekOwn(o, &e, at); ok {
+	if err := h.begin(ctx, h.past.readers); err != nil {
+		return 0, err
+	}
+	number, ok = h.seekOwn(o, &e, at)
+	leave(h.past.readers)
+	if ok {
 		return number, nil
 	}
 	if !h.cfg.Participant.Play {
 		return 0, ErrAbsent
 	}
+	if err := h.begin(ctx, h.past.askers); err != nil {
+		return 0, err
+	}
+	defer leave(h.past.askers)
 	return h.seekFar(ctx, o, &e, at)
 }
 
