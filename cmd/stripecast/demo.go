@@ -150,7 +150,7 @@ func (d *demo) open(ctx context.Context, httpGiven bool) error {
 	for i := range d.flags.viewers {
 		var sinks []view.Sink
 		if i == 0 {
-			sinks = append(sinks, &broadcast{live})
+			sinks = append(sinks, &broadcast{to: live})
 		}
 		if err := d.addViewer(sinks); err != nil {
 			return err

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"slices"
 	"time"
 
 	"github.com/stripecast/stripecast/playout/httpd"
 	"github.com/stripecast/stripecast/playout/rewind"
 	"github.com/stripecast/stripecast/playout/view"
-	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/relay/host"
 	"github.com/stripecast/stripecast/relay/store"
 	"github.com/stripecast/stripecast/stripe"
@@ -110,20 +108,22 @@ func parseFrom(s string, given bool) (*rewind.From, error) {
 
 // awaitLive waits until it is clear whether the stream is live: true as soon as a block
 // comes that the source has just closed; false when the last one has come, or if nothing
-// comes for a while although others have the past. Who joins just after the end gets
-// blocks too, as if it were live: where clocks differ it takes a moment to tell.
+// new comes for a while although others have the past. Who joins just after the end gets
+// blocks too, as if it were live, newest first: where clocks differ it takes a moment to
+// tell.
 func awaitLive(ctx context.Context, h *host.Host, id stripe.ID, past *rewind.Stream, player *view.Player) bool {
 	began := time.Now()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for progress := (comeback{}); ; {
 		st := player.Stats()
-		ext, ok := past.Extent()
+		_, ok := past.Extent()
 		seen := liveness{
-			held: ok, comes: ok && ext.Live || !st.First.IsZero(),
+			held:  ok,
 			fresh: !st.Newest.IsZero() && time.Since(st.Newest).Abs() < freshTime,
-			ended: slices.ContainsFunc(h.Status().Streams, func(s relay.StreamStatus) bool { return s.Info.Stream == id && s.Ended }),
+			ended: hasEnded(h, id),
 		}
+		seen.comes = progress.look(time.Now(), st.Head, seen.ended)
 		if live, clear := seen.tell(time.Since(began)); clear {
 			return live
 		}
@@ -138,7 +138,7 @@ func awaitLive(ctx context.Context, h *host.Host, id stripe.ID, past *rewind.Str
 // liveness is what hints at whether a stream is live.
 type liveness struct {
 	held  bool // somebody has something of it
-	comes bool // blocks come
+	comes bool // newer and newer blocks come, for tailTime
 	fresh bool // the source has just closed one
 	ended bool // the last one has come
 }
@@ -148,7 +148,7 @@ func (l liveness) tell(after time.Duration) (live, clear bool) {
 	switch {
 	case l.ended && l.held:
 		return false, true
-	case l.fresh && !l.ended, l.comes && after >= tailTime:
+	case l.fresh && !l.ended, l.comes:
 		return true, true
 	case after < gonePatience:
 		return false, false
@@ -216,9 +216,12 @@ func speedWords(bps, needed float64) string {
 	}
 }
 
-// pastLine is the status line of a viewer whose source is gone.
-func pastLine(past *rewind.Stream) func() string {
+// pastLine is the status line of a viewer while its source is gone.
+func pastLine(past *rewind.Stream, gone func() bool, live func() string) func() string {
 	return func() string {
+		if !gone() {
+			return live()
+		}
 		ext, _ := past.Finished()
 		st := past.Stats()
 		return fmt.Sprintf("the source is gone  held %s  readers %d  blocks %d  absent %d",

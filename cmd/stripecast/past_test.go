@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/stripecast/stripecast/playout/view"
 )
 
 // TestLiveness: what is live is played at once; an ended stream is not taken for it, and
@@ -22,7 +24,7 @@ func TestLiveness(t *testing.T) {
 	}{
 		{"nothing yet", liveness{}, 0, false, false},
 		{"a fresh block", liveness{comes: true, fresh: true}, 0, true, true},
-		{"old blocks come", liveness{held: true, comes: true}, time.Second, false, false},
+		{"old blocks come", liveness{held: true}, time.Second, false, false},
 		{"they go on to come: the clock there is wrong", liveness{held: true, comes: true}, tailTime, true, true},
 		{"the last block came", liveness{held: true, comes: true, ended: true}, 0, false, true},
 		{"it came just now", liveness{held: true, comes: true, fresh: true, ended: true}, 0, false, true},
@@ -33,6 +35,46 @@ func TestLiveness(t *testing.T) {
 	} {
 		if live, clear := c.is.tell(c.after); clear != c.clear || clear && live != c.live {
 			t.Errorf("%s: live %v, clear %v", c.name, live, clear)
+		}
+	}
+}
+
+// TestComeback: a source is back when new blocks go on to come, in the same epoch or a
+// later one; the last blocks of a stream, however late, are not that.
+func TestComeback(t *testing.T) {
+	began := time.Now()
+	was := view.Head{Epoch: 4, Number: 700}
+	for _, c := range []struct {
+		name   string
+		newest func(at time.Duration) view.Head
+		ends   time.Duration
+		back   time.Duration // 0: never
+	}{
+		{"nothing comes", func(time.Duration) view.Head { return view.Head{} }, 0, 0},
+		{"nothing new", func(time.Duration) view.Head { return was }, 0, 0},
+		{"old ones", func(at time.Duration) view.Head { return view.Head{Epoch: 4, Number: uint64(at / time.Second)} }, 0, 0},
+		{"the last few, late", func(at time.Duration) view.Head {
+			return view.Head{Epoch: 4, Number: 700 + uint64(min(at, 9*time.Second)/time.Second)%10/8}
+		}, 0, 0},
+		{"the last few, and the end", func(at time.Duration) view.Head {
+			return view.Head{Epoch: 4, Number: 700 + uint64(at/tailTime)}
+		}, tailTime, 0},
+		{"it goes on", func(at time.Duration) view.Head {
+			return view.Head{Epoch: 4, Number: 690 + uint64(at/(100*time.Millisecond))}
+		}, 0, 1100*time.Millisecond + tailTime},
+		{"it begins anew", func(at time.Duration) view.Head {
+			return view.Head{Epoch: 5, Number: uint64(at / (500 * time.Millisecond))}
+		}, 0, tailTime},
+	} {
+		b := comeback{was: was, newest: was}
+		var back time.Duration
+		for at := time.Duration(0); at < time.Minute && back == 0; at += 100 * time.Millisecond {
+			if b.look(began.Add(at), c.newest(at), c.ends > 0 && at >= c.ends) {
+				back = at
+			}
+		}
+		if back != c.back {
+			t.Errorf("%s: back after %v, want %v", c.name, back, c.back)
 		}
 	}
 }

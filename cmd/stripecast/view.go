@@ -132,15 +132,19 @@ type viewer struct {
 	file  *sink.Sink   // nil without -o
 	wrote chan error   // from the file's writer, once it runs
 	live  *httpd.Broadcaster
+	plays *broadcast
 	past  *rewind.Stream
-	gone  bool         // the source is, and only the past is played
-	media atomic.Int32 // stripe.Media
+	begun chan struct{} // closed when it is clear what is played
+	gone  atomic.Bool   // the source is, and only the past is played
+	back  chan struct{} // closed when it is there again
+	media atomic.Int32  // stripe.Media
 }
 
 func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFlags, link stripe.Link, command []string, httpGiven bool) error {
 	v.live = httpd.NewBroadcaster()
 	v.past = newPast(h, link.ID, v.live)
-	sinks := []view.Sink{&broadcast{v.live}}
+	v.plays, v.begun, v.back = &broadcast{to: v.live}, make(chan struct{}), make(chan struct{})
+	sinks := []view.Sink{v.plays}
 	if v.file != nil {
 		sinks = append(sinks, &fileSink{v.file, &v.media})
 	}
@@ -154,12 +158,15 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 	defer web.close()
 	played := make(chan struct{})
 	go func() {
-		player.Run(ctx, h.Media())
+		for player.Run(ctx, h.Media()); player.Stats().Ended && v.waits(ctx); {
+			player.Run(ctx, h.Media()) // a later epoch, when it comes
+		}
 		close(played)
 		for range h.Media() { // what comes after the end nobody wants, until h ends
 		}
 	}()
 	url, line := v.begin(ctx, h, player, link, web)
+	close(v.begun)
 	stop := make(chan struct{})
 	go statusLine(v.console, line, stop)
 	defer close(stop)
@@ -198,6 +205,15 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 	return nil
 }
 
+// waits reports whether a later run of the source is waited for, once that is clear.
+func (v *viewer) waits(ctx context.Context) bool {
+	select {
+	case <-v.begun:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil && v.gone.Load()
+}
+
 // begin finds out what there is to play, and says it. It returns the URL for a player,
 // and the status line.
 func (v *viewer) begin(ctx context.Context, h *host.Host, player *view.Player, link stripe.Link, web *web) (url string, line func() string) {
@@ -208,7 +224,8 @@ func (v *viewer) begin(ctx context.Context, h *host.Host, player *view.Player, l
 	}
 	if !awaitLive(ctx, h, link.ID, v.past, player) {
 		ext := tellPast(ctx, v.console, v.past)
-		line, v.gone = pastLine(v.past), true
+		v.gone.Store(true)
+		line = pastLine(v.past, v.gone.Load, line)
 		v.live.End() // of the stream's last moments, which may have begun to play
 		if v.from == nil {
 			v.from = &rewind.From{}
@@ -220,6 +237,9 @@ func (v *viewer) begin(ctx context.Context, h *host.Host, player *view.Player, l
 	}
 	v.say("playing %s at %s", link.Name, url)
 	v.say("page %s, playlist %s", web.url, web.urls[2])
+	if v.gone.Load() {
+		go v.comeBack(ctx, h, player, link.ID, web.urls[1])
+	}
 	if v.from != nil {
 		go tellSpeed(ctx, v.console, v.past, *v.from)
 	}
@@ -252,7 +272,7 @@ func (v *viewer) write(ctx context.Context) error {
 }
 
 // await waits for the end: of what plays, or of what is written. Of a past that is only
-// shown there is none. over: the past was written to its end.
+// shown there is none, unless its source comes back. over: the past was written to its end.
 func (v *viewer) await(ctx context.Context, cancel func(), played <-chan struct{}) (over bool, err error) {
 	if v.from != nil && v.file != nil {
 		err = <-v.wrote
@@ -263,9 +283,12 @@ func (v *viewer) await(ctx context.Context, cancel func(), played <-chan struct{
 		}
 		return false, err
 	}
-	if v.gone {
-		<-ctx.Done()
-		return false, nil
+	if v.gone.Load() {
+		select {
+		case <-v.back:
+		case <-ctx.Done():
+			return false, nil
+		}
 	}
 	select {
 	case <-played:
@@ -345,11 +368,20 @@ func runPlayer(ctx context.Context, c *console, command []string) {
 }
 
 // broadcast gives the stream to HTTP clients.
-type broadcast struct{ to *httpd.Broadcaster }
+type broadcast struct {
+	to    *httpd.Broadcaster
+	media atomic.Int32 // stripe.Media
+}
 
 func (b *broadcast) Open(info stripe.Info) {
-	f := httpd.Format{Media: info.Media}
-	if info.Media == stripe.MediaTS {
+	b.media.Store(int32(info.Media))
+	b.begin()
+}
+
+// begin begins a broadcast of the medium that was opened last.
+func (b *broadcast) begin() {
+	f := httpd.Format{Media: stripe.Media(b.media.Load())}
+	if f.Media == stripe.MediaTS {
 		tables := &ts.TableCache{}
 		f.MarkGap = ts.MarkGap
 		f.Prologue = func(block []byte) []byte {

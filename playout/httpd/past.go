@@ -129,7 +129,11 @@ func (s *Server) play(w http.ResponseWriter, r *http.Request, reader *rewind.Rea
 
 // recording answers what lies below pathRecording.
 func (s *Server) recording(w http.ResponseWriter, r *http.Request, what string) {
-	ext, ok := s.finished()
+	name, isPiece := strings.CutPrefix(what, pieceDir)
+	_, ok := s.finished()
+	if isPiece && !ok && s.cfg.Past != nil {
+		_, ok = s.cfg.Past.Extent() // its source may be back while a player is at it
+	}
 	if !ok {
 		why := "there is no recording here"
 		if s.cfg.Past != nil {
@@ -153,7 +157,6 @@ func (s *Server) recording(w http.ResponseWriter, r *http.Request, what string) 
 		return
 	}
 	isTS := ext.Info.Media == stripe.MediaTS
-	name, isPiece := strings.CutPrefix(what, pieceDir)
 	switch {
 	case what == playlistName && isTS:
 		s.pieces(w, r, ext)

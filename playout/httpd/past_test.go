@@ -206,6 +206,9 @@ func withoutTables(got, input []byte) (left []byte) {
 	return left
 }
 
+// firstPiece is where the first piece of a film is.
+var firstPiece = fmt.Sprintf("recording/%d.ts", rewindtest.Began.UnixMilli()/rewind.PieceTime.Milliseconds())
+
 func TestPastRoutes(t *testing.T) {
 	f, _ := film(t, 8)
 	over, _ := project(t, f)
@@ -234,6 +237,8 @@ func TestPastRoutes(t *testing.T) {
 		{over, "recording/x.ts", 404, "page not found"},
 		{live, "recording.ts", 404, "/stream?from=start"},
 		{live, "recording.m3u8", 404, "/stream?from=start"},
+		{live, firstPiece, 200, string(g.Join(0, 20))}, // it was finished a moment ago
+		{live, "recording/1.ts", 404, "no such piece"},
 		{none, "stream?from=-5m", 400, "nothing of the past is kept here"},
 		{none, "recording.ts", 404, "no recording here"},
 		{relay, "recording.ts", 404, ""},
@@ -360,8 +365,7 @@ func TestTooManyRewinds(t *testing.T) {
 		}()
 	}
 	eventually(t, "all have a place", func() bool { return s.rewinds.Load() == MaxRewinds })
-	pieces := fmt.Sprintf("recording/%d.ts", rewindtest.Began.UnixMilli()/rewind.PieceTime.Milliseconds())
-	for _, path := range []string{"stream?from=-1s", "recording.ts", pieces, "stream"} {
+	for _, path := range []string{"stream?from=-1s", "recording.ts", firstPiece, "stream"} {
 		if resp, body := get(t, "GET", s.URL()+path); resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" || !strings.Contains(string(body), "too many") {
 			t.Errorf("%s: %s %s", path, resp.Status, body)
 		}

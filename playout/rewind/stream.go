@@ -260,10 +260,10 @@ func (e Extent) Pieces() []Piece {
 func pieceAt(t time.Time) int64   { return t.UnixMilli() / PieceTime.Milliseconds() }
 func pieceTime(i int64) time.Time { return time.UnixMilli(i * PieceTime.Milliseconds()) }
 
-// OpenPiece begins at a piece of a finished stream; the reader ends with it. ErrNothing:
-// there is no such piece.
+// OpenPiece begins at a piece of a finished stream, or of one that goes on again; the
+// reader ends with it. ErrNothing: there is no such piece.
 func (s *Stream) OpenPiece(ctx context.Context, i int64) (*Reader, error) {
-	ext, ok := s.Finished()
+	ext, ok := s.Extent()
 	if !ok || ext.Pieces() == nil || i < pieceAt(ext.From) || i > pieceAt(ext.To) {
 		return nil, ErrNothing
 	}

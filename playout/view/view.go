@@ -44,9 +44,21 @@ type Stats struct {
 	playout.Stats
 	Payload uint64    // bytes of stream played
 	Newest  time.Time // when the source closed the newest block seen, by its clock
+	Head    Head      // the newest block seen
 	Opened  time.Time // when the stream's info came
 	First   time.Time // when the first block was played
 	Ended   bool      // the source ended the stream, and all was played
+}
+
+// Head is a block's place among all of a stream.
+type Head struct {
+	Epoch  uint32
+	Number uint64
+}
+
+// After reports whether it is a later one.
+func (h Head) After(o Head) bool {
+	return h.Epoch > o.Epoch || h.Epoch == o.Epoch && h.Number > o.Number
 }
 
 // New returns a player with play-out delay Δ; delay must be within playout's bounds.
@@ -62,8 +74,11 @@ func (p *Player) Stats() Stats {
 }
 
 // Run plays until the stream has ended, media is closed, or ctx ends. What is held
-// when ctx ends is not played.
+// when ctx ends is not played. After the end it may be called again, for a later epoch.
 func (p *Player) Run(ctx context.Context, media <-chan relay.Output) {
+	p.mu.Lock()
+	p.stats.Ended = false
+	p.mu.Unlock()
 	defer func() {
 		for _, s := range p.sinks {
 			s.End()
@@ -119,6 +134,9 @@ func (p *Player) seen(h *stripe.Header) {
 	defer p.mu.Unlock()
 	if at := time.UnixMilli(h.SourceTime); at.After(p.stats.Newest) {
 		p.stats.Newest = at
+	}
+	if head := (Head{h.Epoch, h.Number}); head.After(p.stats.Head) {
+		p.stats.Head = head
 	}
 }
 

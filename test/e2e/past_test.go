@@ -127,6 +127,65 @@ func TestRecording(t *testing.T) {
 	}
 }
 
+// TestSourceComesBack: a viewer that came when the source was gone plays what is live as
+// soon as it is there again: as it was, or started anew.
+func TestSourceComesBack(t *testing.T) {
+	file := writeFile(t, "clip.ts", record(t, 0, clipTime))
+	for _, anew := range []bool{false, true} {
+		t.Run(fmt.Sprintf("started anew %t", anew), func(t *testing.T) {
+			t.Parallel()
+			key := filepath.Join(t.TempDir(), "key")
+			made := stripecast(t, options{}, "key", "key", "new", key)
+			made.mustEnd(t, patience)
+			at := ownUDP(t)
+			start := func() *node {
+				n := &node{proc: stripecast(t, options{}, "source", "source", file, "--loop", "--key", key, "--listen="+at, anyHTTP, "--upload", "30M")}
+				n.prints(t, `(?m)^stripecast://\S+$`, patience)
+				return n
+			}
+			source := start()
+			link := "stripecast://" + strings.TrimSpace(made.out.String()) + "@" + at + "/film"
+			relays, join := recorders(t, 3, link)
+			carrying(t, relays...)
+			eventually(t, patience, "something is recorded", func() bool { return relays[0].past(t).Duration > 3 })
+			if anew {
+				source.signal(t, syscall.SIGKILL)
+				source.exit(t, patience)
+			} else {
+				source.signal(t, syscall.SIGSTOP)
+			}
+			pass(4*time.Second, relays[0].proc) // until its last block does not look like one just made
+			viewer := startViewer(t, "viewer", link, "--join", join, "--no-share")
+			viewer.says(t, `the source is gone; playing`, patience)
+			viewer.ready(t)
+			if list, err := get(viewer.url + "live.m3u"); err != nil || !bytes.HasSuffix(list, []byte("/recording.m3u8\n")) {
+				t.Errorf("%s, %v", list, err)
+			}
+			before := viewer.status(t)
+			if anew {
+				source = start()
+			} else {
+				source.signal(t, syscall.SIGCONT)
+			}
+			began := time.Now()
+			viewer.says(t, `the source is back; playing live at http://\S+/stream`, patience)
+			t.Logf("it plays live %v after the source is there again (%s)", time.Since(began).Round(10*time.Millisecond), load())
+			if list, err := get(viewer.url + "live.m3u"); err != nil || !bytes.HasSuffix(list, []byte("/film.ts\n")) {
+				t.Errorf("%s, %v", list, err)
+			}
+			client := readHTTP(t, "HTTP client", viewer.url+"stream")
+			eventually(t, patience, "a player gets what is live", func() bool { return client.Len() > 100_000 })
+			if st := viewer.status(t); !st.Past.Live || (st.Epoch > before.Epoch) != anew {
+				t.Errorf("epoch %d after %d; %+v", st.Epoch, before.Epoch, st.Past)
+			}
+			source.signal(t, syscall.SIGINT)
+			viewer.says(t, `the stream has ended`, patience)
+			client.mustEnd(t, patience)
+			viewer.mustEnd(t, patience)
+		})
+	}
+}
+
 // checkPieces takes a recording as a player does, last piece first; joined they are it.
 func checkPieces(t *testing.T, viewer *node, input []byte) {
 	t.Helper()
