@@ -82,6 +82,20 @@ func (p *held) Lengths(ctx context.Context, from, to uint64, learn func(number u
 	}
 }
 
+// Ask implements rewind.Past.
+func (p *held) Ask(ctx context.Context, from, to uint64, learn func(number uint64, length int) bool) error {
+	headers, err := p.h.Headers(ctx, p.id, from, min(to, from+host.MaxHeaders-1))
+	for _, h := range headers {
+		if !learn(h.Number, h.DataLen) {
+			break
+		}
+	}
+	if errors.Is(err, host.ErrAbsent) {
+		return nil // of these; of the next somebody may
+	}
+	return err
+}
+
 // formatOf is how the past of a medium is joined.
 func formatOf(m stripe.Media) rewind.Format {
 	if m != stripe.MediaTS {

@@ -144,6 +144,21 @@ func TestUnknownLength(t *testing.T) {
 	}
 }
 
+// TestRangeAtOnce: of a recording of which nothing is here a part can be had as soon as
+// others have said how long all blocks are.
+func TestRangeAtOnce(t *testing.T) {
+	f, input := film(t, 8)
+	f.Tell(true)
+	s, _ := project(t, f)
+	resp, body := get(t, "GET", s.URL()+"recording.ts", "Range", "bytes=500000-500009")
+	if resp.StatusCode != 206 || !bytes.Equal(body, input[500000:500010]) {
+		t.Errorf("%s, %d bytes", resp.Status, len(body))
+	}
+	if asked, _ := f.Asked(); len(asked) > 8 {
+		t.Errorf("%d blocks were read for it", len(asked))
+	}
+}
+
 // TestPlaylists: the list of pieces is as long as the recording, its pieces joined are
 // it, and the playlist leads there.
 func TestPlaylists(t *testing.T) {

@@ -18,9 +18,10 @@
 //     (HTTP live streaming, RFC 8216), which needs to know only when the stream began
 //     and ended. A piece is found when it is asked for.
 //   - by bytes, as soon as all lengths are known: from what is on this machine's disk,
-//     where one shard of a block is enough, and from the blocks that were read.
-//     Nothing is fetched for lengths alone, and until all are known there is no
-//     pretence: the file is sent whole, from its beginning, without a length.
+//     where one shard of a block is enough, from the blocks that were read, and, once a
+//     client has asked for the file, from one shard of each other block, fetched when
+//     nobody waits for anything else. Until all are known there is no pretence: the file
+//     is sent whole, from its beginning, without a length.
 //
 // The package knows no media format and nothing of who holds what: the host gives it
 // both. It is a shell: it lives in real time.

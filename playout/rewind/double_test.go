@@ -28,6 +28,10 @@ func (b *bigBlocks) Block(_ context.Context, number uint64) (stripe.Header, []by
 }
 func (b *bigBlocks) Lengths(context.Context, uint64, uint64, func(uint64, int) bool) {}
 
+func (b *bigBlocks) Ask(context.Context, uint64, uint64, func(uint64, int) bool) error {
+	return rewind.ErrAbsent
+}
+
 func openStart(t *testing.T, s *rewind.Stream) *rewind.Reader {
 	t.Helper()
 	r, err := s.Open(t.Context(), rewind.From{}, time.Now())

@@ -31,6 +31,12 @@ const (
 	// indexPatience is how long a client waits for lengths to be read from the disk.
 	// They go on being read for the next one.
 	indexPatience = 2 * time.Second
+	// MaxAsk is how many lengths are asked of others at once. They go on being asked for
+	// until askLinger after a client last wanted them; what nobody knew is asked for again
+	// askAgain later.
+	MaxAsk    = 1024
+	askLinger = time.Minute
+	askAgain  = 10 * time.Second
 	// gaugeBlocks is of how many blocks the speed of fetching is told.
 	gaugeBlocks = 16
 )

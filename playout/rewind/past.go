@@ -44,6 +44,10 @@ type Past interface {
 	// both included, that is known without asking others, until learn says no or ctx
 	// ends. It may wait for the disk.
 	Lengths(ctx context.Context, from, to uint64, learn func(number uint64, length int) bool)
+	// Ask does so with those that others know, at most MaxAsk, as long as that takes: it
+	// gives way to every Block and Seek. What nobody knows is left out; the error is why no
+	// more can be had.
+	Ask(ctx context.Context, from, to uint64, learn func(number uint64, length int) bool) error
 }
 
 // Live is the end of the stream that plays now.

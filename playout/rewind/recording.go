@@ -7,6 +7,7 @@ import (
 	"io"
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/stripecast/stripecast/stripe"
 )
@@ -23,6 +24,9 @@ type index struct {
 	token chan struct{} // whoever puts one in reads lengths from the disk
 
 	mu      sync.Mutex // guards what follows
+	asking  bool       // lengths are asked of others
+	wanted  time.Time  // when a client last wanted them all
+	askAt   time.Time  // when they may be asked for again
 	epoch   uint32
 	first   uint64
 	lengths []int32
@@ -113,6 +117,7 @@ func (s *Stream) Recording(ctx context.Context) (*Recording, error) {
 	epoch, first, ends := s.index.whole()
 	if ends == nil {
 		s.readLengths(ctx)
+		s.askLengths(ctx)
 		if epoch, first, ends = s.index.whole(); ends == nil {
 			return nil, ErrLengths
 		}
@@ -148,6 +153,56 @@ func (s *Stream) readLengths(ctx context.Context) {
 		})
 		at = last + 1
 	}
+}
+
+// askLengths has the lengths that are missing asked of others, and waits for them, but
+// not for long.
+func (s *Stream) askLengths(ctx context.Context) {
+	x := &s.index
+	x.mu.Lock()
+	now := time.Now()
+	x.wanted = now
+	if !x.asking && x.missing > 0 && !now.Before(x.askAt) {
+		x.asking = true
+		go s.ask(x.epoch, x.first)
+	}
+	x.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, indexPatience)
+	defer cancel()
+	for {
+		x.mu.Lock()
+		done := !x.asking || x.missing == 0
+		x.mu.Unlock()
+		if done || wait(ctx, nil) != nil {
+			return
+		}
+	}
+}
+
+// ask asks others for the lengths of an epoch's blocks from a number on, once for each,
+// until nobody wants them any more.
+func (s *Stream) ask(epoch uint32, at uint64) {
+	x := &s.index
+	for {
+		x.mu.Lock()
+		wanted := x.epoch == epoch && time.Since(x.wanted) < askLinger
+		x.mu.Unlock()
+		first, last, ok := x.gap(at)
+		if !wanted || !ok {
+			break
+		}
+		last = min(last, first+MaxAsk-1)
+		if s.cfg.Past.Ask(context.Background(), first, last, func(number uint64, length int) bool {
+			x.learn(epoch, number, length)
+			return true
+		}) != nil {
+			break
+		}
+		at = last + 1
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.asking, x.askAt = false, time.Now().Add(askAgain)
 }
 
 // Recording is a finished stream as a file that is read and sought in. One goroutine

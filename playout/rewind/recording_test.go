@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"github.com/stripecast/stripecast/playout/rewind"
 	"github.com/stripecast/stripecast/playout/rewind/rewindtest"
@@ -84,6 +86,40 @@ func TestRecordingNeedsLengths(t *testing.T) {
 	if got, err := io.ReadAll(rec); err != nil || !bytes.Equal(got, input) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
+}
+
+// TestLengthsOfOthers: what is not known here is asked of others, and no block is read for
+// it; what they do not know is asked for again later.
+func TestLengthsOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		input := record(t, 40)
+		f := rewindtest.New(3, input)
+		f.Tell(true)
+		f.Lose(100)
+		s := stream(f, nil)
+		if _, err := s.Recording(t.Context()); !errors.Is(err, rewind.ErrLengths) {
+			t.Fatal(err)
+		}
+		if _, _, err := openStart(t, s).Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.Find(100)
+		if _, err := s.Recording(t.Context()); !errors.Is(err, rewind.ErrLengths) {
+			t.Fatalf("it was asked for again at once: %v", err)
+		}
+		<-time.After(10 * time.Second)
+		rec, err := s.Recording(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rec.Close()
+		if asked, _ := f.Asked(); len(asked) > 8 {
+			t.Errorf("%d blocks were read", len(asked))
+		}
+		if got, err := io.ReadAll(rec); err != nil || !bytes.Equal(got, input) {
+			t.Errorf("%d bytes of %d, %v", len(got), len(input), err)
+		}
+	})
 }
 
 // TestRecordingOfWhat: it is of what is held now, its tag says of what, and there is

@@ -20,6 +20,7 @@ type wish struct {
 	key        store.Key
 	from, upto uint64 // a block and how far it may be fetched ahead; or all whose headers are wanted
 	headers    bool
+	idle       bool // its turn comes when nobody else waits, and ends when somebody does
 	since      time.Time
 	answer     chan answer // takes one without waiting
 
@@ -173,6 +174,9 @@ func (l *library) stop() {
 // steer gives the stretch to whoever should have it.
 func (l *library) steer(now time.Time) {
 	l.wishes = slices.DeleteFunc(l.wishes, func(w *wish) bool {
+		if w.idle && (l.cur == nil || l.cur.wish != w) {
+			w.since = now
+		}
 		late := now.Sub(w.since) >= readPatience
 		if late {
 			w.answer <- answer{headers: w.found, err: ErrAbsent}
@@ -185,10 +189,18 @@ func (l *library) steer(now time.Time) {
 	if len(l.wishes) == 0 {
 		return
 	}
-	first := slices.MinFunc(l.wishes, func(a, b *wish) int { return a.turn.Compare(b.turn) })
+	first := slices.MinFunc(l.wishes, func(a, b *wish) int {
+		switch {
+		case a.idle && !b.idle:
+			return 1
+		case b.idle && !a.idle:
+			return -1
+		}
+		return a.turn.Compare(b.turn)
+	})
 	if c := l.cur; c != nil {
 		serves := slices.ContainsFunc(l.wishes, c.covers)
-		if c.covers(first) && first.from <= c.upto || serves && now.Before(c.until) {
+		if c.covers(first) && first.from <= c.upto || now.Before(c.until) && c.matters(serves, first) {
 			return
 		}
 		if l.cur.key.Stream != first.key.Stream {
@@ -208,6 +220,19 @@ func (l *library) steer(now time.Time) {
 		until: now.Add(min(readQuantum<<(first.turns-1), readQuantumMost)),
 	}
 	l.fetch()
+}
+
+// matters reports whether a stretch goes on though it is another's turn: it serves
+// somebody; but who is idle gives way, and waits until the others have what they are
+// about to ask for.
+func (c *stretch) matters(serves bool, first *wish) bool {
+	switch {
+	case first.idle:
+		return serves || !c.wish.headers && uint64(len(c.done)) <= c.upto-c.from
+	case c.wish.idle:
+		return false
+	}
+	return serves
 }
 
 // recovered takes a block.

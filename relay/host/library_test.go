@@ -29,3 +29,40 @@ func TestLateHeaders(t *testing.T) {
 		t.Errorf("%+v, and %d more", a, len(w.answer))
 	}
 }
+
+// TestIdleGivesWay: who is in no hurry has its turn while nobody else waits, however long
+// that takes, and loses it at once to who does.
+func TestIdleGivesWay(t *testing.T) {
+	l := library{do: func(relay.Input) {}}
+	key, now := store.Key{Stream: stripe.ID{1}, Epoch: 7}, time.Unix(1_000_000_000, 0)
+	newWish := func(from, upto uint64, idle bool) *wish {
+		return &wish{key: key, from: from, upto: upto, headers: idle, idle: idle, since: now, answer: make(chan answer, 1)}
+	}
+	reader := newWish(500, 500, false)
+	l.ask(now, reader)
+	idle := newWish(0, 1, true)
+	l.ask(now, idle)
+	for range 3 * readPatience / readQuantum {
+		if l.cur.wish == idle {
+			t.Fatal("it has the stretch of one who waits")
+		}
+		l.settle(now, place{key, l.cur.from}, answer{err: ErrAbsent})
+		now = now.Add(readQuantum)
+		l.ask(now, newWish(l.cur.from+1000, l.cur.from+1000, false))
+	}
+	if len(idle.answer) > 0 {
+		t.Fatal("it has waited in vain, without a turn")
+	}
+	for len(l.wishes) > 1 {
+		l.settle(now, place{key, l.cur.wish.from}, answer{err: ErrAbsent})
+		now = now.Add(readQuantumMost)
+	}
+	if l.cur.wish != idle {
+		t.Fatal("it has no turn although nobody waits")
+	}
+	l.found(now, stripe.Header{Stream: key.Stream, Epoch: key.Epoch, Number: 0})
+	l.ask(now, newWish(9, 9, false))
+	if l.cur.wish == idle {
+		t.Error("it has the stretch although another waits")
+	}
+}

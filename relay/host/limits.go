@@ -67,6 +67,8 @@ const (
 	// maxLookUps is how many ends of extents are looked for at a time; the others when
 	// they are asked for again.
 	maxLookUps = 2
+	// MaxHeaders is how many headers may be asked for at once; of more none come.
+	MaxHeaders = 1024
 	// lookUpTime is how long the header of one end of an extent is looked for.
 	lookUpTime = 5 * time.Second
 	// seekBefore and seekAfter are how many blocks around the likely one have their

@@ -291,6 +291,28 @@ func (h *Host) Block(ctx context.Context, id stripe.ID, number uint64) (stripe.H
 	return a.block.Header, a.block.Data, a.err
 }
 
+// Headers fetches the headers of blocks from neighbours, at most MaxHeaders at once and
+// in no hurry: while anybody waits for a block it stands still. Those that nobody has
+// are left out.
+func (h *Host) Headers(ctx context.Context, id stripe.ID, from, upto uint64) ([]stripe.Header, error) {
+	o := h.past.stream(id)
+	switch {
+	case o == nil:
+		return nil, ErrNoStream
+	case !h.cfg.Participant.Play || upto >= 1<<32 || from > upto || upto-from >= MaxHeaders:
+		return nil, ErrAbsent
+	}
+	if err := h.begin(ctx, h.past.askers); err != nil {
+		return nil, err
+	}
+	defer leave(h.past.askers)
+	a := h.wait(ctx, &wish{key: o.key(), from: from, upto: upto, headers: true, idle: true})
+	if len(a.headers) > 0 && errors.Is(a.err, ErrAbsent) {
+		a.err = nil
+	}
+	return a.headers, a.err
+}
+
 // lacks is the last of the blocks from number on that our store has not enough of, as
 // far as anything is fetched ahead.
 func (h *Host) lacks(o *open, number uint64) uint64 {

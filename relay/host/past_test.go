@@ -294,6 +294,58 @@ func TestOwnBesideAbsent(t *testing.T) {
 	})
 }
 
+// TestHeadersGiveWay: all headers of a film are there soon if nobody waits for anything
+// else, and who does waits hardly longer for that.
+func TestHeadersGiveWay(t *testing.T) {
+	inCinema(t, show{blocks: 600, restarted: true}, func(c *cinema) {
+		ctx, id := context.Background(), c.info.Stream
+		all := func(v *part) (took time.Duration) {
+			began := time.Now()
+			known := 0
+			for from := uint64(0); from < c.blocks; from += host.MaxHeaders {
+				got, err := v.host.Headers(ctx, id, from, min(from+host.MaxHeaders, c.blocks)-1)
+				if err != nil {
+					t.Errorf("from %d: %v", from, err)
+				}
+				for i, h := range got {
+					if h.Number != from+uint64(i) || h.DataLen != len(c.film[h.Number]) {
+						t.Errorf("from %d: %+v", from, h)
+					}
+				}
+				known += len(got)
+			}
+			if known != int(c.blocks) {
+				t.Errorf("%d headers of %d", known, c.blocks)
+			}
+			return time.Since(began)
+		}
+		v := c.viewer(nil)
+		c.extent(v)
+		alone := all(v)
+		began := time.Now()
+		c.mustRead(v, 0, 199)
+		read := time.Since(began)
+		before := v.host.Status().Streams[0].Pull.Asked
+		v = c.viewer(nil)
+		c.extent(v)
+		var others sync.WaitGroup
+		others.Go(func() { all(v) })
+		began = time.Now()
+		c.mustRead(v, 0, 199)
+		beside := time.Since(began)
+		c.mustSeek(v, 450, 300)
+		others.Wait()
+		asked := v.host.Status().Streams[0].Pull.Asked
+		t.Logf("all headers after %v; 20 s of film read in %v, beside headers in %v; %d and %d shards asked for", alone, read, beside, before, asked)
+		if alone > 5*time.Second || beside > read*5/4+200*time.Millisecond {
+			t.Error("that is too long")
+		}
+		if _, err := v.host.Headers(ctx, id, 0, host.MaxHeaders); !errors.Is(err, host.ErrAbsent) {
+			t.Errorf("too many at once: %v", err)
+		}
+	})
+}
+
 // TestOfferedLater: what a store has of a stream that had no place when it was opened is
 // offered within a minute or so.
 func TestOfferedLater(t *testing.T) {

@@ -37,6 +37,7 @@ type Film struct {
 	live    bool
 	absent  map[uint64]bool
 	lengths bool
+	told    bool
 	undated bool
 	gate    chan struct{} // Block waits for it; nil: it does not
 	asked   []uint64
@@ -96,11 +97,27 @@ func (f *Film) Lose(numbers ...uint64) {
 	}
 }
 
+// Find ends that.
+func (f *Film) Find(numbers ...uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range numbers {
+		delete(f.absent, n)
+	}
+}
+
 // Index makes all lengths known, or none.
 func (f *Film) Index(known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lengths = known
+}
+
+// Tell makes others know all lengths, or none.
+func (f *Film) Tell(known bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.told = known
 }
 
 // Undate makes the extent not say when it begins and ends.
@@ -213,6 +230,21 @@ func (f *Film) Lengths(_ context.Context, from, to uint64, learn func(number uin
 			return
 		}
 	}
+}
+
+// Ask implements rewind.Past. Nobody knows the length of what is absent.
+func (f *Film) Ask(_ context.Context, from, to uint64, learn func(number uint64, length int) bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.told {
+		return fmt.Errorf("block %d: %w", from, rewind.ErrAbsent)
+	}
+	for n := from; n <= min(to, from+rewind.MaxAsk-1); n++ {
+		if !f.absent[n] && !learn(n, f.headers[n].DataLen) {
+			break
+		}
+	}
+	return nil
 }
 
 // Format joins the blocks of a film.
