@@ -155,7 +155,8 @@ func (h *Host) ID() membership.NodeID { return h.net.ID() }
 func (h *Host) Advertised() netip.AddrPort { return h.advertise }
 
 // Media brings what a viewer needs: Opened, Seen and Deliver. It must be read by
-// whoever set Play, and is closed when the participant has ended.
+// whoever set Play, brings nothing to others, and is closed when the participant has
+// ended.
 func (h *Host) Media() <-chan relay.Output { return h.media }
 
 // Net is the transport's figures.
@@ -489,6 +490,9 @@ func (h *Host) do(o relay.Output) {
 
 // show gives a viewer what it needs, if it reads.
 func (h *Host) show(o relay.Output) {
+	if !h.cfg.Participant.Play {
+		return
+	}
 	select {
 	case h.media <- o:
 	default:

@@ -299,6 +299,24 @@ func TestDiskThatHangs(t *testing.T) {
 	})
 }
 
+// TestNothingToSee: who does not play is shown nothing that nobody would read.
+func TestNothingToSee(t *testing.T) {
+	inBubble(t, memdisk.New, func(r *trio) {
+		for range 3 {
+			r.info.Seq++
+			r.parts[0].host.Announce(r.info.Sign(r.key))
+			r.publish(2)
+		}
+		<-time.After(time.Second)
+		for _, p := range r.parts[:2] {
+			if n := len(p.host.Media()); n > 0 {
+				t.Errorf("%s: %d outputs wait for a reader", p.name, n)
+			}
+		}
+		r.leave()
+	})
+}
+
 // TestNoStore: who keeps nothing has no store.
 func TestNoStore(t *testing.T) {
 	h, err := host.Start(host.Config{

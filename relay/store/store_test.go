@@ -275,3 +275,31 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOnceAfterRestart: who starts again is sent some of what it has; that is neither
+// kept nor counted twice, in whichever segment it is.
+func TestOnceAfterRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, all := memdisk.New(), blocks(40, 5000)
+		cfg := store.DefaultConfig()
+		cfg.FS = disk
+		had := int64(0)
+		for life := range 3 {
+			s := open(t, "dir", cfg)
+			for _, shards := range all[:20+10*life] { // all that it had, and ten more
+				putAll(t, s, shards)
+				pass(blockTime)
+			}
+			pass(time.Second)
+			st, want := s.Stats(), uint64((20+10*life)*layout.N())
+			if span, _ := s.Span(film); st.Shards != want || span.Shards != want {
+				t.Errorf("life %d: %d shards, %d in the span, want %d", life, st.Shards, span.Shards, want)
+			}
+			if added := st.Bytes - had; life > 0 && added > had*3/4 {
+				t.Errorf("life %d: %d bytes more than %d", life, added, had)
+			}
+			closed(t, s)
+			had = st.Bytes
+		}
+	})
+}

@@ -70,14 +70,28 @@ func (s *Store) isNews(t *tape, info []byte) bool {
 	return t.active != nil && !(same && t.active.info != 0)
 }
 
-// isHeld tells whether the segment under way has the shard.
+// isHeld tells whether a segment has the shard: the one under way, or one of before, for
+// who starts again is sent some that it had.
 func (s *Store) isHeld(t *tape, p put) bool {
-	if t.active == nil {
-		return false
+	h := &p.shard.Header
+	for _, g := range s.covering(t.key, h.Number, h.Number) {
+		if s.holds(g.segment, uint32(h.Number), p.shard.Index) {
+			return true
+		}
 	}
+	return false
+}
+
+// holds tells whether a segment has a shard. It may wait for the disk.
+func (s *Store) holds(g *segment, number uint32, i int) bool {
+	l, err := s.acquire(g)
+	if err != nil {
+		return false // what cannot be read is kept again
+	}
+	defer s.release(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, _, held := t.active.loaded.index.where(uint32(p.shard.Number), p.shard.Index)
+	_, _, held := l.index.where(number, i)
 	return held
 }
 

@@ -36,7 +36,7 @@ func (n *node) kept(t testing.TB, least uint64) uint64 {
 type past struct {
 	layout stripe.Layout
 	blocks []store.Block
-	shards uint64 // one that two segments have counts twice, as in the status
+	shards uint64
 }
 
 // checkBuffer opens what a participant kept. All that is there must be the source's.
