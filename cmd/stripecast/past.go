@@ -138,6 +138,7 @@ func awaitLive(ctx context.Context, h *host.Host, id stripe.ID, past *rewind.Str
 			ended: hasEnded(h, id),
 		}
 		seen.comes = progress.look(time.Now(), st.Head, seen.ended)
+		seen.may = !progress.since.IsZero()
 		if live, clear := seen.tell(time.Since(began)); clear {
 			return live
 		}
@@ -153,6 +154,7 @@ func awaitLive(ctx context.Context, h *host.Host, id stripe.ID, past *rewind.Str
 type liveness struct {
 	held  bool // somebody has something of it
 	comes bool // newer and newer blocks come, for tailTime
+	may   bool // that may be so in a moment
 	fresh bool // the source has just closed one
 	ended bool // the last one has come
 }
@@ -164,7 +166,7 @@ func (l liveness) tell(after time.Duration) (live, clear bool) {
 		return false, true
 	case l.fresh && !l.ended, l.comes:
 		return true, true
-	case after < gonePatience:
+	case after < gonePatience, l.may && !l.ended:
 		return false, false
 	default:
 		return !l.held, l.held || l.ended

@@ -30,6 +30,7 @@ func TestLiveness(t *testing.T) {
 		{"it came just now", liveness{held: true, comes: true, fresh: true, ended: true}, 0, false, true},
 		{"only the past is known", liveness{held: true}, time.Second, false, false},
 		{"for a while", liveness{held: true}, gonePatience, false, true},
+		{"for a while, and then blocks come", liveness{held: true, may: true}, gonePatience, false, false},
 		{"nothing for a while", liveness{}, time.Hour, true, false},
 		{"it ended, and nobody kept it", liveness{ended: true}, gonePatience, true, true},
 	} {

@@ -49,9 +49,13 @@ func (h *Host) carry() {
 		newest = append(newest, found{key, span})
 	}
 	slices.SortStableFunc(newest, func(a, b found) int { return b.span.To.Compare(a.span.To) })
-	for _, f := range newest[:min(len(newest), maxCarried)] {
-		if raw, err := h.cfg.Store.Info(f.key); err == nil {
-			h.tell(relay.Carry{Info: raw, Blocks: f.span.Blocks})
+	for i, f := range newest[:min(len(newest), maxCarried)] {
+		raw, err := h.cfg.Store.Info(f.key)
+		if err != nil {
+			continue
+		}
+		h.tell(relay.Carry{Info: raw, Blocks: f.span.Blocks})
+		if i < relay.MaxStreams { // of another it is told if it is opened
 			h.tell(h.stored(f.key))
 		}
 	}

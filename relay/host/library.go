@@ -53,7 +53,8 @@ type place struct {
 // library is owned by the host's loop.
 type library struct {
 	wishes []*wish
-	cur    *stretch // nil: nothing is fetched
+	busy   time.Time // when last somebody waited who is not idle
+	cur    *stretch  // nil: nothing is fetched
 	cache  []relay.Recovered
 	bytes  int
 	absent []absence // as they were found
@@ -99,6 +100,9 @@ func (l *library) isAbsent(now time.Time, at place) bool {
 // ask takes a reader's wish.
 func (l *library) ask(now time.Time, w *wish) {
 	w.turn = now
+	if !w.idle {
+		l.busy = now
+	}
 	if !w.headers {
 		at := place{w.key, w.from}
 		b, has := l.cached(at)
@@ -188,6 +192,11 @@ func (l *library) steer(now time.Time) {
 	})
 	if len(l.wishes) == 0 {
 		return
+	}
+	if slices.ContainsFunc(l.wishes, func(w *wish) bool { return !w.idle }) {
+		l.busy = now
+	} else if now.Sub(l.busy) < idleAfter {
+		return // who read lately is likely to go on
 	}
 	first := slices.MinFunc(l.wishes, func(a, b *wish) int {
 		switch {

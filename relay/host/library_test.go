@@ -57,7 +57,11 @@ func TestIdleGivesWay(t *testing.T) {
 		l.settle(now, place{key, l.cur.wish.from}, answer{err: ErrAbsent})
 		now = now.Add(readQuantumMost)
 	}
-	if l.cur.wish != idle {
+	if l.cur.wish == idle {
+		t.Error("it has a turn although somebody waited a moment ago")
+	}
+	now = now.Add(idleAfter)
+	if l.steer(now); l.cur.wish != idle {
 		t.Fatal("it has no turn although nobody waits")
 	}
 	l.found(now, stripe.Header{Stream: key.Stream, Epoch: key.Epoch, Number: 0})

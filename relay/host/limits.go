@@ -69,6 +69,9 @@ const (
 	maxLookUps = 2
 	// MaxHeaders is how many headers may be asked for at once; of more none come.
 	MaxHeaders = 1024
+	// idleAfter is how long nobody may have waited for anything before who is in no hurry
+	// has a turn.
+	idleAfter = 250 * time.Millisecond
 	// lookUpTime is how long the header of one end of an extent is looked for.
 	lookUpTime = 5 * time.Second
 	// seekBefore and seekAfter are how many blocks around the likely one have their

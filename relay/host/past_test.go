@@ -297,7 +297,7 @@ func TestOwnBesideAbsent(t *testing.T) {
 // TestHeadersGiveWay: all headers of a film are there soon if nobody waits for anything
 // else, and who does waits hardly longer for that.
 func TestHeadersGiveWay(t *testing.T) {
-	inCinema(t, show{blocks: 600, restarted: true}, func(c *cinema) {
+	inCinema(t, show{blocks: 300, restarted: true}, func(c *cinema) {
 		ctx, id := context.Background(), c.info.Stream
 		all := func(v *part) (took time.Duration) {
 			began := time.Now()
@@ -323,7 +323,7 @@ func TestHeadersGiveWay(t *testing.T) {
 		c.extent(v)
 		alone := all(v)
 		began := time.Now()
-		c.mustRead(v, 0, 199)
+		c.mustRead(v, 0, 99)
 		read := time.Since(began)
 		before := v.host.Status().Streams[0].Pull.Asked
 		v = c.viewer(nil)
@@ -331,12 +331,12 @@ func TestHeadersGiveWay(t *testing.T) {
 		var others sync.WaitGroup
 		others.Go(func() { all(v) })
 		began = time.Now()
-		c.mustRead(v, 0, 199)
+		c.mustRead(v, 0, 99)
 		beside := time.Since(began)
-		c.mustSeek(v, 450, 300)
+		c.mustSeek(v, 250, 150)
 		others.Wait()
 		asked := v.host.Status().Streams[0].Pull.Asked
-		t.Logf("all headers after %v; 20 s of film read in %v, beside headers in %v; %d and %d shards asked for", alone, read, beside, before, asked)
+		t.Logf("all headers after %v; 10 s of film read in %v, beside headers in %v; %d and %d shards asked for", alone, read, beside, before, asked)
 		if alone > 5*time.Second || beside > read*5/4+200*time.Millisecond {
 			t.Error("that is too long")
 		}
