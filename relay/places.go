@@ -28,7 +28,7 @@ func (c *Core) carry(now time.Time, in Carry) {
 		return
 	}
 	s := c.stream(info.Stream)
-	if s == nil && c.hasPlace(now, info.Stream, in.Blocks) {
+	if s == nil && !c.isPast(info.Stream, info.Epoch) && c.hasPlace(now, info.Stream, in.Blocks) {
 		c.openStream(now, info, in.Info, false)
 		s = c.stream(info.Stream)
 	}
@@ -98,10 +98,10 @@ func (c *Core) endTrial(now time.Time) {
 	s := c.streams[i]
 	comes := s.window.started
 	switch {
-	case !comes && now.Sub(s.liveAt) < trialTime:
-	case comes && (len(c.streams) <= MaxStreams || c.displace(now, (*stream).rests)):
+	case len(c.streams) <= MaxStreams, comes && c.displace(now, (*stream).rests):
 		s.trial, c.moved = false, true
 		c.share(now)
+	case !comes && now.Sub(s.liveAt) < trialTime:
 	default:
 		c.dropStream(now, s)
 		c.barren = slices.DeleteFunc(c.barren, func(b barren) bool { return !now.Before(b.until) })
