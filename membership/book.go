@@ -32,6 +32,9 @@ type Book struct {
 	entries []*Entry               // sorted by Node
 	byNode  map[NodeID]*Entry      // the same; never ranged over
 	homes   map[stripe.ID]*stripes // the same, of followed streams; never ranged over
+	soonest time.Time              // no entry expires before
+	crammed time.Time              // there is no room before, unless an entry changes
+	oldest  *Entry                 // that expires first, as long as it is crammed
 }
 
 // stripes holds, for each stripe of a stream, those who have it as a home stripe.
@@ -74,18 +77,38 @@ func (b *Book) Add(now time.Time, raw []byte) (changed bool, err error) {
 		return false, err
 	}
 	if e != nil {
-		b.unlist(e)
-		e.Signed, e.Expires, e.Doubted = rec, now.Add(rec.TTL), false
-		b.list(e)
+		b.renew(e, rec, now.Add(rec.TTL))
 		return true, nil
 	}
 	if len(b.entries) >= b.most && !b.makeRoom(now) {
 		return false, nil
 	}
 	e = &Entry{Signed: rec, Expires: now.Add(rec.TTL)}
+	if len(b.entries) == 0 || e.Expires.Before(b.soonest) {
+		b.soonest = e.Expires
+	}
 	b.entries, b.byNode[node] = insert(b.entries, e), e
+	b.crammed, b.oldest = time.Time{}, nil
 	b.list(e)
 	return true, nil
+}
+
+// renew replaces the record of an entry by a newer one.
+func (b *Book) renew(e *Entry, rec *Signed, expires time.Time) {
+	if e == b.oldest || b.oldest != nil && !expires.After(b.oldest.Expires) {
+		b.crammed, b.oldest = time.Time{}, nil
+	}
+	if expires.Before(b.soonest) {
+		b.soonest = expires
+	}
+	same := slices.EqualFunc(e.Streams, rec.Streams, func(x, y Carried) bool { return x.Homes == y.Homes && x.Stream == y.Stream })
+	if !same {
+		b.unlist(e)
+	}
+	e.Signed, e.Expires, e.Doubted = rec, expires, false
+	if !same {
+		b.list(e)
+	}
 }
 
 func search(in []*Entry, id NodeID) (int, bool) {
@@ -150,6 +173,9 @@ func (b *Book) Unfollow(id stripe.ID) { delete(b.homes, id) }
 // samples the one that expires first, if it is not new. A rumour makes no room: it
 // would let strangers push out whom they like.
 func (b *Book) makeRoom(now time.Time) bool {
+	if now.Before(b.crammed) {
+		return false
+	}
 	b.Expire(now)
 	if len(b.entries) < b.most {
 		return true
@@ -164,9 +190,17 @@ func (b *Book) makeRoom(now time.Time) bool {
 			oldest = i
 		}
 	}
-	if e := b.entries[oldest]; b.sampled && now.Sub(e.Expires.Add(-e.TTL)) >= sampleKept {
-		b.remove(oldest)
-		return true
+	e := b.entries[oldest]
+	b.oldest, b.crammed = e, e.Expires
+	if b.sampled {
+		old := e.Expires.Add(sampleKept - e.TTL)
+		if !now.Before(old) {
+			b.remove(oldest)
+			return true
+		}
+		if old.Before(b.crammed) {
+			b.crammed = old
+		}
 	}
 	return false
 }
@@ -174,14 +208,23 @@ func (b *Book) makeRoom(now time.Time) bool {
 func (b *Book) remove(i int) {
 	b.forget(b.entries[i])
 	b.entries = slices.Delete(b.entries, i, i+1)
+	b.crammed, b.oldest = time.Time{}, nil
 }
 
 // Expire removes what has outlived its TTL.
 func (b *Book) Expire(now time.Time) {
+	if now.Before(b.soonest) || len(b.entries) == 0 {
+		return
+	}
+	b.soonest = time.Time{}
+	b.crammed, b.oldest = time.Time{}, nil
 	b.entries = slices.DeleteFunc(b.entries, func(e *Entry) bool {
 		past := !now.Before(e.Expires)
-		if past {
+		switch {
+		case past:
 			b.forget(e)
+		case b.soonest.IsZero() || e.Expires.Before(b.soonest):
+			b.soonest = e.Expires
 		}
 		return past
 	})
@@ -226,7 +269,7 @@ func (b *Book) DialFailed(now time.Time, id NodeID) {
 	if !ok {
 		return
 	}
-	e.Doubted = true
+	e.Doubted, b.crammed = true, time.Time{}
 	if e.failures++; e.failures >= MaxDialFailures {
 		e.failures, e.noDial = 0, now.Add(DialBackoff)
 	}

@@ -34,8 +34,8 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 		from = f.book.All()
 	}
 	for _, e := range from {
-		c, ok := f.offers(b, e, s.stage == stageAnyone)
-		if !ok || !f.eligible(now, b, e, s.stage == stageAnyone) || s.find(e.Node) != nil || s.tidy && !s.better(b, c) || s.stage == stageCandidates && f.hopeless(b, c, has) {
+		c, ok := f.offers(b, e, s.stage == stageAnyone) // and then what is decided fastest
+		if !ok || s.tidy && !s.better(b, c) || s.stage == stageCandidates && f.hopeless(b, c, has) || s.find(e.Node) != nil || !f.eligible(now, b, e, s.stage == stageAnyone) {
 			continue
 		}
 		switch {

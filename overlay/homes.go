@@ -37,29 +37,33 @@ type cover struct {
 }
 
 // survey goes through the book once: what others give to each stripe, how many
-// relays there are, with us, and in how many networks.
+// relays there are, with us, and in how many networks, up to manyNetworks.
 func (f *Forest) survey() {
 	per := make([]cover, len(f.branches))
 	relays := 1
-	networks := map[netip.Prefix]bool{}
+	networks := make([]netip.Prefix, 0, manyNetworks)
 	for _, e := range f.book.All() {
 		c, ok := e.Carries(f.cfg.Info.Stream)
 		if !ok || e.Doubted || e.Slots == 0 || c.Source || c.Epoch != f.cfg.Info.Epoch {
 			continue
 		}
 		relays++
-		if network, ok := NetworkOf(e); ok {
-			networks[network] = true
+		if len(networks) < manyNetworks {
+			if network, ok := NetworkOf(e); ok && !slices.Contains(networks, network) {
+				networks = append(networks, network)
+			}
 		}
 		each := float64(e.Slots) / float64(max(1, bits.OnesCount64(c.Homes)))
-		for s := range per {
-			if c.Home(s) {
-				per[s].relays++
-				per[s].slots += each
-				per[s].free += c.Free
-				if c.Depth == 1 {
-					per[s].roots++
-				}
+		for homes := c.Homes; homes != 0; homes &= homes - 1 {
+			s := bits.TrailingZeros64(homes)
+			if s >= len(per) {
+				break
+			}
+			per[s].relays++
+			per[s].slots += each
+			per[s].free += c.Free
+			if c.Depth == 1 {
+				per[s].roots++
 			}
 		}
 	}

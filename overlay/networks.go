@@ -36,11 +36,10 @@ func (f *Forest) crowded(b *branch, e *membership.Entry) bool {
 	if !ok || f.networks < manyNetworks {
 		return false
 	}
-	stripes, ours := 0, false // whether e feeds us already
+	stripes := 0
 	parents := make([]membership.NodeID, 0, parentsPerNetwork)
 	for _, other := range f.branches {
-		ours = ours || other.parent == e.Node
-		if other == b || other.parent.IsZero() || other.network != network {
+		if other == b || other.network != network || other.parent.IsZero() {
 			continue
 		}
 		stripes++
@@ -48,5 +47,10 @@ func (f *Forest) crowded(b *branch, e *membership.Entry) bool {
 			parents = append(parents, other.parent)
 		}
 	}
-	return stripes >= max(1, len(f.branches)/stripesPerNetwork) || len(parents) >= parentsPerNetwork && !ours
+	return stripes >= max(1, len(f.branches)/stripesPerNetwork) || len(parents) >= parentsPerNetwork && !f.fedBy(e.Node)
+}
+
+// fedBy reports whether a node feeds us in any stripe.
+func (f *Forest) fedBy(id membership.NodeID) bool {
+	return slices.ContainsFunc(f.branches, func(b *branch) bool { return b.parent == id })
 }
