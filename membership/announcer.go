@@ -64,6 +64,9 @@ func (a *Announcer) IsDue(now time.Time) bool {
 // Raw is the record as it was last signed, nil before the first.
 func (a *Announcer) Raw() []byte { return a.raw }
 
+// Last is what Raw says.
+func (a *Announcer) Last() Record { return a.last }
+
 // Announce is called when it IsDue, with what is to be said now and how many others
 // are known. It signs it for the neighbours if that is news, or the old record is soon
 // too old; else raw is nil. It sets the record's sequence number and TTL.

@@ -1,14 +1,11 @@
 package wide
 
 import (
-	"time"
-
 	"github.com/stripecast/stripecast/overlay"
 )
 
 // event is something that happens at a time.
 type event struct {
-	at   time.Duration // since the world's start
 	kind kind
 	node int32 // to whom it happens
 	peer int32 // because of whom

@@ -12,6 +12,12 @@ type flow struct {
 	feeders []feeder
 	stalled bool // nothing new came, since the mass kill
 	direct  bool // its parent was among the killed
+
+	// The way from the source, if all on it are fed by one: how long a block takes,
+	// and when the first came that way. Zero is not known. Who knows it stands below
+	// one who does.
+	way   time.Duration
+	wayAt time.Duration
 }
 
 // feeder is one who feeds a node a stripe, from since until until.
@@ -49,6 +55,9 @@ func (w *World) held(i int32, s int, t time.Duration, hops int) int64 {
 	if fl.at <= t {
 		best = fl.last
 	}
+	if n.alive && w.findWay(n, s, hops) && t >= fl.wayAt {
+		return max(best, int64((t-fl.way)/w.BlockTime))
+	}
 	if hops > maxHops {
 		return best
 	}
@@ -64,6 +73,46 @@ func (w *World) held(i int32, s int, t time.Duration, hops int) int64 {
 	return best
 }
 
+// findWay reports whether a node's way from the source in a stripe is known.
+func (w *World) findWay(n *node, s, hops int) bool {
+	fl := &n.flows[s]
+	if fl.way > 0 {
+		return true
+	}
+	if hops > maxHops || len(fl.feeders) != 1 {
+		return false
+	}
+	f := &fl.feeders[0]
+	p := w.nodes[f.from]
+	if f.until > 0 || !p.alive {
+		return false
+	}
+	hop := w.path(n.index, f.from) + forwarding
+	if f.from == 0 {
+		fl.way, fl.wayAt = hop, f.since+hop
+		return true
+	}
+	if !w.findWay(p, s, hops+1) {
+		return false
+	}
+	above := &p.flows[s]
+	fl.way, fl.wayAt = above.way+hop, max(above.wayAt, f.since)+hop
+	return true
+}
+
+// loseWay forgets the ways of a node and of all below it in a stripe.
+func (w *World) loseWay(n *node, s int) {
+	if n.flows == nil || n.flows[s].way == 0 {
+		return
+	}
+	n.flows[s].way = 0
+	for _, k := range n.kids {
+		if int(k.stripe) == s {
+			w.loseWay(w.nodes[k.child], s)
+		}
+	}
+}
+
 // feed begins to feed a child.
 func (w *World) feed(n, c *node, s int) {
 	fl := &c.flows[s]
@@ -74,6 +123,7 @@ func (w *World) feed(n, c *node, s int) {
 	if k := (kid{c.index, uint8(s)}); !slices.Contains(n.kids, k) {
 		n.kids = append(n.kids, k)
 	}
+	w.loseWay(c, s)
 	if n.index == 0 {
 		w.peak = max(w.peak, len(n.kids))
 	}
@@ -92,6 +142,7 @@ func (w *World) starve(n, c *node, s int) {
 	if !c.alive {
 		return
 	}
+	w.loseWay(c, s)
 	fed := false
 	for i := range c.flows[s].feeders {
 		f := &c.flows[s].feeders[i]
@@ -129,7 +180,7 @@ func (n *node) alert() {
 	for next <= t {
 		next += n.w.BlockTime
 	}
-	n.w.schedule(event{at: next, kind: evTick, node: n.index})
+	n.w.schedule(next, event{kind: evTick, node: n.index})
 }
 
 // tick brings a block to a node whose flows change.
@@ -156,9 +207,9 @@ func (n *node) tick() {
 		n.firstAll = w.t - n.joined
 	}
 	if n.alerted = !all; n.alerted {
-		w.schedule(event{at: w.t + w.BlockTime, kind: evTick, node: n.index})
+		w.schedule(w.t+w.BlockTime, event{kind: evTick, node: n.index})
 	}
-	n.settle()
+	n.touch()
 }
 
 // look tells the forest what has come, stripe by stripe.
@@ -241,6 +292,9 @@ func (n *node) flowing(s, hops int) bool {
 	}
 	if !n.alive || hops > maxHops {
 		return false
+	}
+	if n.w.findWay(n, s, hops) {
+		return true
 	}
 	for _, f := range n.flows[s].feeders {
 		if f.until == 0 && n.w.nodes[f.from].flowing(s, hops+1) {

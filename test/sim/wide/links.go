@@ -62,7 +62,7 @@ func (w *World) join(n *node) {
 			}
 		}
 	}
-	w.schedule(event{at: w.t + joinAgain, kind: evJoin, node: n.index})
+	w.schedule(w.t+joinAgain, event{kind: evJoin, node: n.index})
 }
 
 func (w *World) dial(n, to *node) {
@@ -72,10 +72,10 @@ func (w *World) dial(n, to *node) {
 	n.dials++
 	n.dialling = append(n.dialling, to.index)
 	if !to.alive {
-		w.schedule(event{at: w.t + dialTimeout, kind: evFailed, node: n.index, peer: to.index})
+		w.schedule(w.t+dialTimeout, event{kind: evFailed, node: n.index, peer: to.index})
 		return
 	}
-	w.schedule(event{at: w.t + 3*w.path(n.index, to.index), kind: evDialled, node: n.index, peer: to.index})
+	w.schedule(w.t+3*w.path(n.index, to.index), event{kind: evDialled, node: n.index, peer: to.index})
 }
 
 // dialled ends a dial: both ends are up, or the other has no room.
@@ -85,13 +85,14 @@ func (w *World) dialled(n, to *node) {
 		return
 	}
 	if !to.alive {
-		w.schedule(event{at: w.t + dialTimeout, kind: evFailed, node: n.index, peer: to.index})
+		w.schedule(w.t+dialTimeout, event{kind: evFailed, node: n.index, peer: to.index})
 		return
 	}
 	if n.linked(to) {
 		n.dialling = slices.Delete(n.dialling, i, i+1)
 		return
 	}
+	to.read()
 	if len(to.links) > crowdedPeers && w.t-to.swept >= time.Second {
 		to.swept = w.t
 		to.mark()
@@ -139,7 +140,7 @@ func (n *node) evict(newest *node) {
 // close closes a connection that is of no use.
 func (n *node) close(p *node) {
 	n.w.unlink(n, p, false)
-	n.w.schedule(event{at: n.w.t + n.w.path(n.index, p.index), kind: evClosed, node: p.index, peer: n.index})
+	n.w.schedule(n.w.t+n.w.path(n.index, p.index), event{kind: evClosed, node: p.index, peer: n.index})
 }
 
 // handshake reports whether the source takes one more newcomer in this second.
@@ -178,13 +179,22 @@ func (w *World) say(n, to *node, m overlay.Message) {
 	if !ok {
 		return
 	}
-	b := overlay.Encode(m)
+	kind, size := sizeOf(m)
 	n.messages++
-	n.bytes += len(b)
+	n.bytes += size
 	n.links[i].used = w.t
-	w.kinds[b[0]]++
-	w.kindBytes[b[0]] += len(b)
+	w.kinds[kind]++
+	w.kindBytes[kind] += size
+	at := w.t + w.path(n.index, to.index)
 	switch m := m.(type) {
+	case *overlay.Hello:
+		to.await(greeting{at, n.index, m.Record})
+		return
+	case *overlay.Sample:
+		if len(m.Records) == 0 && to.forest != nil {
+			to.await(greeting{at, n.index, nil}) // nothing that it does not know
+			return
+		}
 	case *overlay.Refuse:
 		w.refusals[m.Reason]++
 	case *overlay.Drop:
@@ -194,15 +204,18 @@ func (w *World) say(n, to *node, m overlay.Message) {
 			w.standby++
 		}
 	}
-	w.schedule(event{at: w.t + w.path(n.index, to.index), kind: evMessage, node: to.index, peer: n.index, msg: m})
+	w.schedule(at, event{kind: evMessage, node: to.index, peer: n.index, msg: m})
 }
 
 // Kill ends nodes as kill -9 does: nobody is told.
 func (w *World) Kill(victims []*node) {
 	for _, n := range victims {
 		n.alive, n.died = false, w.t
+		for s := range n.flows {
+			w.loseWay(n, s)
+		}
 		for _, l := range n.links {
-			w.schedule(event{at: w.t + idleTimeout, kind: evLost, node: l.peer, peer: n.index})
+			w.schedule(w.t+idleTimeout, event{kind: evLost, node: l.peer, peer: n.index})
 		}
 		w.gossip.mourn(w, n)
 	}
@@ -235,10 +248,11 @@ func (n *node) mark() {
 	if n.forest == nil {
 		return
 	}
+	n.read()
 	clear(n.w.used)
 	n.forest.Using(n.w.used)
 	for i := range n.links {
-		n.links[i].needed = n.w.used[n.w.nodes[n.links[i].peer].id]
+		n.links[i].needed = n.w.used[n.w.ids[n.links[i].peer]]
 	}
 }
 

@@ -2,6 +2,7 @@ package wide
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -41,6 +42,9 @@ type node struct {
 	kids     []kid
 	lag      int64 // blocks that its slowest flow is behind, and one
 
+	inbox     []greeting    // Hellos that came, or will
+	inboxAt   time.Duration // when the first of them comes
+	unsettled bool
 	askAt     time.Duration
 	askPause  time.Duration
 	announcer membership.Announcer
@@ -75,7 +79,47 @@ func (n *node) begin() {
 		n.open()
 		w.gossipRound()
 	}
-	n.settle()
+	n.touch()
+}
+
+// greeting is a Hello on its way, or a Sample that says nothing new. It changes the book
+// and nothing else, so it is read when its node next does something.
+type greeting struct {
+	at     time.Duration
+	from   int32
+	record []byte // of a Hello
+}
+
+func (n *node) await(g greeting) {
+	if len(n.inbox) == 0 || g.at < n.inboxAt {
+		n.inboxAt = g.at
+	}
+	n.inbox = append(n.inbox, g)
+}
+
+// read takes the Hellos that have come.
+func (n *node) read() {
+	w := n.w
+	if len(n.inbox) == 0 || n.inboxAt > w.t {
+		return
+	}
+	kept, next := 0, time.Duration(math.MaxInt64)
+	for _, g := range n.inbox {
+		if g.at > w.t {
+			n.inbox[kept], next = g, min(next, g.at)
+			kept++
+			continue
+		}
+		if i, ok := n.find(g.from); ok && n.alive {
+			n.links[i].used = max(n.links[i].used, g.at)
+			if g.record != nil {
+				n.learn(g.record)
+				n.book.Confirm(w.ids[g.from])
+			}
+		}
+	}
+	clear(n.inbox[kept:])
+	n.inbox, n.inboxAt = n.inbox[:kept], next
 }
 
 // open makes the Forest, when the stream's info is known.
@@ -115,7 +159,7 @@ func (n *node) up(p *node) {
 		n.w.say(n, p, &overlay.Ask{Stream: n.w.info.Stream})
 	}
 	n.announcer.Changed()
-	n.settle()
+	n.touch()
 }
 
 func (n *node) down(p *node) {
@@ -123,7 +167,7 @@ func (n *node) down(p *node) {
 		n.forest.Down(n.w.now(), p.id)
 	}
 	n.announcer.Changed()
-	n.settle()
+	n.touch()
 }
 
 // hear takes a message.
@@ -134,9 +178,6 @@ func (n *node) hear(from *node, m overlay.Message) {
 	}
 	n.links[i].used = n.w.t
 	switch m := m.(type) {
-	case *overlay.Hello:
-		n.learn(m.Record)
-		n.book.Confirm(from.id)
 	case *overlay.Ask:
 		n.answer(from)
 	case *overlay.Sample:
@@ -163,12 +204,12 @@ func (n *node) hear(from *node, m overlay.Message) {
 		n.forest.Heard(n.w.now(), from.id, m)
 	}
 	n.announcer.Changed()
-	n.settle()
+	n.touch()
 }
 
 // learn adds a record to the book, unless the book has it or a newer one.
 func (n *node) learn(raw []byte) {
-	if rec, ok := n.w.records[string(raw)]; ok {
+	if rec := n.w.records.find(raw); rec != nil {
 		if e, ok := n.book.Get(rec.Node); ok && e.Seq >= rec.Seq {
 			return
 		}
@@ -227,17 +268,25 @@ func (n *node) wake() {
 		n.progress()
 		n.forest.Step(n.w.now())
 	}
-	n.settle()
+	n.touch()
 }
 
-// settle does what the Forest wants, and finds out when to wake next.
+// touch does what the Forest wants, and says that something happened.
+func (n *node) touch() {
+	if n.forest != nil {
+		n.drain()
+	}
+	if !n.unsettled {
+		n.unsettled = true
+		n.w.unsettled = append(n.w.unsettled, n)
+	}
+}
+
+// settle finds out when to wake next.
 func (n *node) settle() {
 	w := n.w
 	if n.member && n.forest != nil {
 		n.readGossip()
-	}
-	if n.forest != nil {
-		n.drain()
 	}
 	if n.asking() && n.askAt <= w.t {
 		n.ask()
@@ -257,8 +306,7 @@ func (n *node) settle() {
 		n.spins++
 	}
 	if n.wakeAt <= w.t || at < n.wakeAt {
-		n.wakeAt = at
-		w.schedule(event{at: at, kind: evWake, node: n.index})
+		n.wakeAt = w.schedule(at, event{kind: evWake, node: n.index})
 	}
 }
 
@@ -312,9 +360,7 @@ func (n *node) renew() {
 	if raw == nil {
 		return
 	}
-	if _, err := w.remember(raw); err != nil {
-		panic(fmt.Sprintf("wide: a bad record: %v", err))
-	}
+	w.remember(announced(n.announcer.Last(), raw))
 	hello := &overlay.Hello{Record: raw}
 	n.mark()
 	for _, l := range n.links {

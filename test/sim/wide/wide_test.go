@@ -56,6 +56,8 @@ func config(n int) Config {
 	}
 	if n > 1000 {
 		cfg.Join = 30 * time.Second
+	}
+	if n > 10_000 {
 		debug.SetGCPercent(40)
 	}
 	return cfg
@@ -69,12 +71,15 @@ func three(d [3]time.Duration) string { return ms(d[0]) + " / " + ms(d[1]) + " /
 func TestTable(t *testing.T) {
 	table.Asked(t, "Table")
 	if *watch > 0 {
-		follow(t)
+		follow()
 		return
 	}
 	for _, n := range sizes() {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			cfg := config(n)
+			if n > 1000 {
+				cfg.Watch = printer()
+			}
 			r, w := ExperimentSettle(cfg)
 			t.Log("\n" + settledText(cfg, r))
 			checkSettled(t, cfg, r)
@@ -182,31 +187,37 @@ func checkKilled(t *testing.T, kills []Killed) {
 }
 
 // follow prints what a pool comes to.
-func follow(t *testing.T) {
+func follow() {
 	for _, n := range sizes() {
-		w := New(config(n))
-		var last Traffic
-		for w.t < time.Duration(*watch)*time.Second {
-			w.Run(5 * time.Second)
-			sh, tr := w.Look(), w.Traffic()
-			decode, _ := w.Live()
-			span := 5 * float64(n)
-			fmt.Printf("%v events %d: depth ≤ %d p99 %d bound %d; orphans %d, short %d, crowded %d, decode %.3f; source %.2f ≤ %d; free %d; lag p99 %v\n",
-				w.t, w.events, Quantile(sh.Depths, 1), Quantile(sh.Depths, 0.99), w.Bound(), sh.Orphans, sh.Short, sh.Ancestors, decode, sh.Egress, w.peak, sh.Free, Quantile(sh.Lags, 0.99))
-			fmt.Printf("  a second and participant: messages %.1f, bytes %.0f, gossip %.0f, dials %.2f; spins %d, refused dials %d; connections p50 %d ≤ %d, book p50 %d\n",
-				float64(tr.Messages-last.Messages)/span, float64(tr.Bytes-last.Bytes)/span, float64(tr.Gossip-last.Gossip)/span, float64(tr.Dials-last.Dials)/span,
-				tr.Spins-last.Spins, tr.Refused-last.Refused, Quantile(sh.Connections, 0.5), Quantile(sh.Connections, 1), Quantile(sh.Book, 0.5))
-			var kinds [32]int
-			var refusals, drops [8]int
-			for i := range kinds {
-				kinds[i] = tr.Kinds[i] - last.Kinds[i]
-			}
-			for i := range drops {
-				refusals[i], drops[i] = tr.Refusals[i]-last.Refusals[i], tr.Drops[i]-last.Drops[i]
-			}
-			fmt.Printf("  kinds %v standby %d refusals %v drops %v\n  relays a stripe %v\n", kinds[1:], tr.Standby-last.Standby, refusals, drops, sh.Interior)
-			last = tr
+		cfg := config(n)
+		cfg.Watch = printer()
+		New(cfg).Run(time.Duration(*watch) * time.Second)
+	}
+}
+
+// printer prints what became of a world since it was called last.
+func printer() func(*World) {
+	begun := time.Now()
+	var last Traffic
+	return func(w *World) {
+		sh, tr := w.Look(), w.Traffic()
+		decode, _ := w.Live()
+		span := WatchEvery.Seconds() * float64(w.N)
+		fmt.Printf("%v after %v, events %d: depth ≤ %d p99 %d bound %d; orphans %d, short %d, crowded %d, decode %.3f; source %.2f ≤ %d; free %d; lag p99 %v\n",
+			w.t, time.Since(begun).Round(time.Second), w.events, Quantile(sh.Depths, 1), Quantile(sh.Depths, 0.99), w.Bound(), sh.Orphans, sh.Short, sh.Ancestors, decode, sh.Egress, w.peak, sh.Free, Quantile(sh.Lags, 0.99))
+		fmt.Printf("  a second and participant: messages %.1f, bytes %.0f, gossip %.0f, dials %.2f; spins %d, refused dials %d; connections p50 %d ≤ %d, book p50 %d\n",
+			float64(tr.Messages-last.Messages)/span, float64(tr.Bytes-last.Bytes)/span, float64(tr.Gossip-last.Gossip)/span, float64(tr.Dials-last.Dials)/span,
+			tr.Spins-last.Spins, tr.Refused-last.Refused, Quantile(sh.Connections, 0.5), Quantile(sh.Connections, 1), Quantile(sh.Book, 0.5))
+		var kinds [32]int
+		var refusals, drops [8]int
+		for i := range kinds {
+			kinds[i] = tr.Kinds[i] - last.Kinds[i]
 		}
+		for i := range drops {
+			refusals[i], drops[i] = tr.Refusals[i]-last.Refusals[i], tr.Drops[i]-last.Drops[i]
+		}
+		fmt.Printf("  kinds %v standby %d refusals %v drops %v\n  relays a stripe %v\n", kinds[1:], tr.Standby-last.Standby, refusals, drops, sh.Interior)
+		last = tr
 	}
 }
 
@@ -252,7 +263,9 @@ func TestHeld(t *testing.T) {
 			t.Errorf("at %v it holds %d, not %d", at, got, want)
 		}
 	}
-	w.nodes[1].alive, w.nodes[1].died = false, 1135*time.Millisecond
+	w.nodes[1].kids = []kid{{2, 0}}
+	w.t = 1135 * time.Millisecond
+	w.Kill(w.nodes[1:2])
 	if got := w.held(2, 0, 1170*time.Millisecond, 0); got != 11 {
 		t.Errorf("what was sent before the death is lost: %d", got)
 	}

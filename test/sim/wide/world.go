@@ -9,7 +9,6 @@ import (
 
 	"github.com/stripecast/stripecast/membership"
 	"github.com/stripecast/stripecast/stripe"
-	"github.com/stripecast/stripecast/test/sim/agenda"
 )
 
 // Config is a population and its network.
@@ -35,7 +34,12 @@ type Config struct {
 	Near, Far time.Duration
 	// Delay is the viewers' play-out delay.
 	Delay time.Duration
+	// Watch, if any, is called every WatchEvery of virtual time.
+	Watch func(*World)
 }
+
+// WatchEvery is how often a world is watched.
+const WatchEvery = 5 * time.Second
 
 // DefaultConfig is n viewers that each give what they take, and a stream of
 // 5 Mbit/s as 16+4.
@@ -47,10 +51,6 @@ func DefaultConfig(seed uint64, n int) Config {
 	}
 }
 
-// rememberedEach is how many opened records of each node are remembered; then all are
-// forgotten, and opened again when they come.
-const rememberedEach = 5
-
 // forwarding is how long a relay takes to pass a shard on.
 const forwarding = 10 * time.Millisecond
 
@@ -60,16 +60,18 @@ var epoch0 = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 // World is one simulated pool and its stream.
 type World struct {
 	Config
-	nodes   []*node // the source first
-	byID    map[membership.NodeID]int32
-	records map[string]*membership.Signed // opened ones; never ranged over
-	info    stripe.Info
-	rawInfo []byte
-	agenda  agenda.Agenda[event]
-	t       time.Duration
-	rnd     *rand.Rand
-	salt    uint64
-	gossip  gossip
+	nodes     []*node // the source first
+	ids       []membership.NodeID
+	byID      map[membership.NodeID]int32
+	records   opened
+	info      stripe.Info
+	rawInfo   []byte
+	calendar  calendar
+	unsettled []*node // something happened to them in this moment
+	t         time.Duration
+	rnd       *rand.Rand
+	salt      uint64
+	gossip    gossip
 
 	trace  uint64
 	events uint64
@@ -99,14 +101,14 @@ func newCrowd(cfg Config, first int) *World {
 		if i >= first {
 			at = cfg.Join + SettleTime/2 + CrowdTime*time.Duration(i-first)/time.Duration(cfg.N-first)
 		}
-		w.schedule(event{at: at, kind: evJoin, node: n.index})
+		w.schedule(at, event{kind: evJoin, node: n.index})
 	}
 	return w
 }
 
 func newWorld(cfg Config) *World {
 	w := &World{
-		Config: cfg, byID: make(map[membership.NodeID]int32, cfg.N+1), records: map[string]*membership.Signed{}, used: map[membership.NodeID]bool{},
+		Config: cfg, byID: make(map[membership.NodeID]int32, cfg.N+1), used: map[membership.NodeID]bool{},
 		rnd: rand.New(rand.NewPCG(cfg.Seed, 0x31de)), trace: fnvBasis,
 	}
 	w.salt = w.rnd.Uint64()
@@ -129,13 +131,16 @@ func newWorld(cfg Config) *World {
 	w.start(w.nodes[0])
 	w.houseKeeping()
 	w.thank()
+	if cfg.Watch != nil {
+		w.watch()
+	}
 	return w
 }
 
 func (w *World) add(slots int) {
 	n := &node{w: w, index: int32(len(w.nodes)), slots: slots, wakeAt: never, joined: never}
 	n.id = membership.NodeIDOf(w.key(int(n.index)))
-	w.nodes = append(w.nodes, n)
+	w.nodes, w.ids = append(w.nodes, n), append(w.ids, n.id)
 	w.byID[n.id] = n.index
 }
 
@@ -143,26 +148,6 @@ func (w *World) add(slots int) {
 func (w *World) key(i int) ed25519.PrivateKey {
 	seed := sha256.Sum256(fmt.Appendf(nil, "%d wide %d", w.Seed, i))
 	return ed25519.NewKeyFromSeed(seed[:])
-}
-
-// open is the nodes' membership.Opener: it remembers what was opened.
-func (w *World) open(raw []byte) (*membership.Signed, error) {
-	if rec, ok := w.records[string(raw)]; ok {
-		return rec, nil
-	}
-	return w.remember(raw)
-}
-
-// remember opens a record and keeps it for all the books, and not for ever.
-func (w *World) remember(raw []byte) (*membership.Signed, error) {
-	rec, err := membership.Open(raw)
-	if err == nil {
-		if len(w.records) >= rememberedEach*len(w.nodes)+1000 {
-			clear(w.records)
-		}
-		w.records[string(raw)] = rec
-	}
-	return rec, err
 }
 
 // Now is how long the world has run.
@@ -173,32 +158,58 @@ func (w *World) Trace() (hash, events uint64) { return w.trace, w.events }
 
 func (w *World) now() time.Time { return epoch0.Add(w.t) }
 
-func (w *World) schedule(e event) {
-	w.agenda.Add(e.at, e)
+// schedule puts down what is to happen, and returns when it will.
+func (w *World) schedule(at time.Duration, e event) time.Duration {
+	return w.calendar.add(at, e)
 }
 
 // After runs do after d. It is for experiments.
 func (w *World) After(d time.Duration, do func()) {
-	w.schedule(event{at: w.t + d, kind: evDo, do: do})
+	w.schedule(w.t+d, event{kind: evDo, do: do})
+}
+
+func (w *World) watch() {
+	w.After(WatchEvery, func() {
+		w.Watch(w)
+		w.watch()
+	})
 }
 
 // Run lets d of virtual time pass.
 func (w *World) Run(d time.Duration) {
 	end := w.t + d
-	for {
-		if at, ok := w.agenda.Next(); !ok || at > end {
-			break
+	w.settle()
+	for time.Duration(w.calendar.present+1)*moment <= end {
+		last := int32(-1)
+		for i := range w.calendar.turn() {
+			e := w.calendar.take(i)
+			w.t = time.Duration(w.calendar.present) * moment
+			if e.node != last {
+				w.settle()
+				last = e.node
+				w.nodes[last].read()
+			}
+			w.perform(&e)
 		}
-		var e event
-		w.t, e = w.agenda.Take()
-		w.perform(&e)
+		w.settle()
 	}
 	w.t = end
 }
 
+// settle lets those to whom something happened do what follows from it.
+func (w *World) settle() {
+	for _, n := range w.unsettled {
+		n.unsettled = false
+		if n.alive {
+			n.settle()
+		}
+	}
+	w.unsettled = w.unsettled[:0]
+}
+
 func (w *World) perform(e *event) {
 	w.events++
-	w.trace = (w.trace ^ uint64(e.at)) * fnvPrime
+	w.trace = (w.trace ^ uint64(w.t)) * fnvPrime
 	w.trace = (w.trace ^ uint64(e.kind)<<32 ^ uint64(e.node)) * fnvPrime
 	if e.kind == evDo {
 		e.do()
