@@ -132,7 +132,7 @@ func (f *Forest) eligible(now time.Time, b *branch, e *membership.Entry, anyone 
 		e.Node == f.root(), // asked by rootFirst, or as a last resort
 		e.Node == b.parent,
 		b.shunned(e.Node, now),
-		f.peers[e.Node] == nil && !e.MayDial(now):
+		!e.MayDial(now) && f.peers[e.Node] == nil:
 		return false
 	}
 	return anyone || f.standsIn(e.Node.Short(), b) < f.most() && !f.crowded(b, e)

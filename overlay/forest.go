@@ -79,7 +79,7 @@ type Forest struct {
 	// What the book told at the last look.
 	cover    []cover
 	relays   int
-	networks int // up to manyNetworks
+	networks int       // up to manyNetworks
 	short    bool      // the source feeds nobody in some stripes
 	betterAt time.Time // when a nearer parent is next looked for
 	showAt   time.Time // when children are next asked what they give

@@ -209,11 +209,6 @@ func (n *node) hear(from *node, m overlay.Message) {
 
 // learn adds a record to the book, unless the book has it or a newer one.
 func (n *node) learn(raw []byte) {
-	if rec := n.w.records.find(raw); rec != nil {
-		if e, ok := n.book.Get(rec.Node); ok && e.Seq >= rec.Seq {
-			return
-		}
-	}
 	if _, err := n.book.Add(n.w.now(), raw); err != nil {
 		panic(fmt.Sprintf("wide: a bad record: %v", err))
 	}
