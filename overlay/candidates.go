@@ -28,24 +28,9 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 		return k.id, true
 	}
 	has := s.urgent() && f.live(now) >= f.cfg.Info.Layout.K
-	var sure, spare, doubted []*membership.Entry
-	from := f.book.Home(f.cfg.Info.Stream, b.stripe)
-	if s.stage == stageAnyone {
-		from = f.book.All()
-	}
-	for _, e := range from {
-		c, ok := f.offers(b, e, s.stage == stageAnyone) // and then what is decided fastest
-		if !ok || s.tidy && !s.better(b, c) || s.stage == stageCandidates && f.hopeless(b, c, has) || s.find(e.Node) != nil || !f.eligible(now, b, e, s.stage == stageAnyone) {
-			continue
-		}
-		switch {
-		case e.Doubted:
-			doubted = append(doubted, e)
-		case c.Home(b.stripe):
-			sure = append(sure, e)
-		default:
-			spare = append(spare, e)
-		}
+	sure, spare, doubted := f.candidates(now, b, f.book.Home(f.cfg.Info.Stream, b.stripe), has)
+	if len(sure) == 0 && s.stage == stageAnyone {
+		sure, spare, doubted = f.candidates(now, b, f.book.All(), has)
 	}
 	if len(sure) == 0 && len(spare) > 0 {
 		return f.firstOf(spare, b), true
@@ -67,6 +52,28 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 		return membership.NodeID{}, false
 	}
 	return best.Node, true
+}
+
+// candidates are those who may be asked: who has the stripe as a home stripe; who has
+// not, but slots; and who is doubted.
+func (f *Forest) candidates(now time.Time, b *branch, from []*membership.Entry, hasK bool) (sure, spare, doubted []*membership.Entry) {
+	s := b.search
+	anyone := s.stage == stageAnyone
+	for _, e := range from {
+		c, ok := f.offers(b, e, anyone) // and then what is decided fastest
+		if !ok || s.tidy && !s.better(b, c) || !anyone && f.hopeless(b, c, hasK) || s.find(e.Node) != nil || !f.eligible(now, b, e, anyone) {
+			continue
+		}
+		switch {
+		case e.Doubted:
+			doubted = append(doubted, e)
+		case c.Home(b.stripe):
+			sure = append(sure, e)
+		default:
+			spare = append(spare, e)
+		}
+	}
+	return sure, spare, doubted
 }
 
 // hopeless reports whether somebody full will not let us in: we have k stripes, and
