@@ -48,7 +48,12 @@ func config(n int) Config {
 	case n >= 100_000:
 		cfg.Layout = stripe.Layout{K: 8, M: 2}
 	}
-	if cfg.Slots = *slots; cfg.Slots == 0 {
+	switch {
+	case *slots > 0:
+		cfg.Slots = *slots
+	case n >= 100_000:
+		cfg.Slots = cfg.Layout.N() * 8 / 5 // with less the bound is overlay.MaxDepth
+	default:
 		cfg.Slots = cfg.Layout.N() * 5 / 4 // a quarter more than it takes
 	}
 	if *member > 0 {
