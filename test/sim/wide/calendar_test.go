@@ -114,7 +114,7 @@ func TestSizeOf(t *testing.T) {
 		&overlay.Hello{Record: records[0]}, &overlay.Ask{}, &overlay.Sample{Info: make([]byte, 99), Records: records}, &overlay.Sample{},
 		&overlay.Subscribe{Stripe: 3, From: 7, Live: 4}, &overlay.Accept{Path: path}, &overlay.Refuse{Alternatives: records},
 		&overlay.Leave{}, &overlay.Drop{Alternatives: records[:1]}, &overlay.Drop{}, &overlay.Route{Path: path[:1]}, &overlay.Repairing{},
-		&overlay.Live{Stripes: 20}, &overlay.Promise{Path: path},
+		&overlay.Live{Stripes: 20}, &overlay.Promise{Path: path}, &overlay.Show{}, &overlay.Receipts{Of: make([]overlay.Receipt, 3)},
 	} {
 		b := overlay.Encode(m)
 		if kind, size := sizeOf(m); kind != int(b[0]) || size != len(b) {

@@ -14,6 +14,8 @@ const (
 	aboutStripe = aboutStream + 1
 	eachHop     = len(membership.ShortID{})
 	eachRecord  = 2 // its length
+	aboutTag    = 1 + len(stripe.Tag{})
+	eachReceipt = 32 + 4 + 2 + 64
 )
 
 // sizeOf is a message's kind, and how long it is when it is encoded.
@@ -43,6 +45,10 @@ func sizeOf(m overlay.Message) (kind, bytes int) {
 		return 11, aboutStripe
 	case *overlay.Promise:
 		return 12, aboutStripe + 1 + eachHop*len(m.Path)
+	case *overlay.Show:
+		return 20, aboutTag
+	case *overlay.Receipts:
+		return 21, aboutTag + 4 + 1 + eachReceipt*len(m.Of)
 	}
 	panic(fmt.Sprintf("wide: %T", m))
 }
