@@ -62,9 +62,10 @@ func (s *stream) passOn(now time.Time, shard *stripe.Shard, out *[]Output) {
 }
 
 // catchUp sends children that began in the past a little more of it. Who changed
-// its parent misses little, and gets it oldest first: what was missed until the change
-// at once, for it is wanted within moments, and the rest at resumePace, so that it is no
-// burst that pushes live shards out of the child's queue. A newcomer gets it
+// its parent misses little, and gets it at once, oldest first. If it asks for more than can
+// have been missed while it did, it gets the newest of that at once, for they are wanted within
+// moments, and the rest at resumePace, so that it is no burst that pushes live shards
+// out of the child's queue: often it has all of that but a block. A newcomer gets it
 // newest first, so that what it has is without holes whenever it starts to play;
 // it is metered, for it must not delay what is live. The stripes take turns.
 func (s *stream) catchUp(now time.Time, meter *Bucket, out *[]Output) {
@@ -92,8 +93,8 @@ func (s *stream) catchUp(now time.Time, meter *Bucket, out *[]Output) {
 // longer than usual.
 func (s *stream) sendPast(now time.Time, stripe int, f *feed, meter *Bucket, out *[]Output) (wait time.Duration) {
 	for sent := 0; sent < catchUpBatch && f.catching(); {
-		number := f.next
-		if f.fresh {
+		number, newest := f.next, f.fresh || f.paced && f.sent < resumeAtOnce && f.live-f.next > uint64(resumeAtOnce-f.sent)
+		if newest {
 			number = f.live - 1
 		}
 		b := s.window.at(number)
@@ -109,7 +110,7 @@ func (s *stream) sendPast(now time.Time, stripe int, f *feed, meter *Bucket, out
 			sent++
 			f.sent++
 		}
-		if f.fresh {
+		if newest {
 			f.live--
 		} else {
 			f.next++

@@ -73,8 +73,8 @@ func TestPastIsPaced(t *testing.T) {
 	}
 }
 
-// Who resumes is sent what it missed while its parent was replaced at once, and what it
-// missed before at one and a half times the stripe's rate, whatever it asks for and
+// Who resumes is sent at once what it missed while its parent was replaced, and what
+// it missed before at one and a half times the stripe's rate, whatever it asks for and
 // however often; what is live does not wait for that.
 func TestResumeIsPaced(t *testing.T) {
 	for _, c := range []struct {
@@ -106,7 +106,7 @@ func TestResumeIsPaced(t *testing.T) {
 				if len(past) > most {
 					t.Fatalf("%s: %d shards of the past after %v, want at most %d", c.what, len(past), r.now.Sub(began), most)
 				}
-				if at := r.now.Sub(began); at == rigBlock/2 && len(past) < min(resumeAtOnce, 60-int(c.from)) {
+				if at := r.now.Sub(began); at == 2*rigBlock && len(past) < resumeAtOnce {
 					t.Errorf("%s: %d shards of the past after %v", c.what, len(past), at)
 				}
 			}
@@ -119,8 +119,11 @@ func TestResumeIsPaced(t *testing.T) {
 				r.request("child", overlay.Subscribe{From: c.from})
 			}
 		}
-		if !c.again && !slices.IsSorted(past) && c.whole {
-			t.Errorf("%s: not oldest first: %v", c.what, past)
+		if at := min(resumeAtOnce, len(past)); !c.again && c.whole {
+			slices.Sort(past[:at])
+			if !slices.Equal(past[:at], run(60-uint64(at), 60)) || !slices.IsSorted(past[at:]) {
+				t.Errorf("%s: not the newest at once, and then the oldest first: %v", c.what, past)
+			}
 		}
 		slices.Sort(past)
 		once := slices.Compact(slices.Clone(past))

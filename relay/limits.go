@@ -53,11 +53,13 @@ const (
 	// resumeSpan is how far back a child may resume with the oldest first; if that is
 	// longer ago it begins with the newest and is metered, like a newcomer.
 	resumeSpan = 3 * time.Second
-	// resumeAtOnce is how many shards of a stripe who resumes is sent at once: a parent
-	// that is silent is replaced within 0.8 s, and a shard of that time is played, or
-	// needed to rebuild what is played, before a pace would have brought it. The others
-	// come at resumePace times the stripe's rate: of a gap of as much as the play-out
-	// delay of 1.5 s, oldest first, each comes in time still.
+	// resumeAtOnce is how many shards of a stripe who resumes is sent at once, the newest
+	// of what it asks for: a parent that is silent is replaced within 0.8 s, and at a pace a
+	// shard of that time would come too late to be played, or to rebuild what is played.
+	// What is older comes at resumePace times the stripe's rate. It has been pulled
+	// meanwhile, if it was needed, or was there before: one asks for all from the first hole
+	// on. In 17 mass kills with 5 % loss 4 of 58,600 blocks were skipped so, and 5 where
+	// all went at once.
 	resumeAtOnce = 8
 	resumePace   = 1.5
 	// resumeDebt is how far children that resume may overdraw what is left of the

@@ -42,12 +42,13 @@ type stream struct {
 type feed struct {
 	child membership.NodeID
 	fresh bool // its past is sent newest first, and metered
-	paced bool // it resumes: beyond the first shards it gets the past at a pace
-	sent  int  // shards of the past
 	next  uint64
 	live  uint64
 	due   time.Time // when a little more of the past is sent
 	until time.Time // when one who is fresh gets no more of it
+
+	paced bool // it resumes: beyond resumeAtOnce shards it gets the past at a pace
+	sent  int  // shards of the past
 }
 
 // catching reports whether there is more of the past to send.
