@@ -63,6 +63,9 @@ func (c *Core) stepPull(now time.Time, s *stream) {
 		s.pull.Silent(s.forest.Silent(now))
 		s.pull.SetStripes(s.stripesTold())
 		s.pull.Ancestors(s.forest.Ancestors())
+		for _, id := range s.pull.Neighbours() {
+			s.pull.Rides(id, !s.forest.Gives(now, id))
+		}
 	}
 	s.pull.Step(now)
 	c.drainPull(now, s)

@@ -60,6 +60,7 @@ type neighbour struct {
 	askAt     time.Time // nothing is asked before
 
 	// What it asks, and is told.
+	rides      bool // it is served when those who give have what they asked for
 	queue      []item
 	secondFrom time.Time // its wants are counted from here
 	second     int

@@ -89,15 +89,31 @@ func (nb *neighbour) forget(pieces []overlay.Piece) {
 	}
 }
 
+// Rides says that a neighbour gives nothing to anybody, or that it does: who gives is
+// served first.
+func (p *Puller) Rides(id membership.NodeID, on bool) {
+	if nb := p.neighbour(id); nb != nil {
+		nb.rides = on
+	}
+}
+
 // fits reports whether one more shard for a neighbour would be sent soon enough. The
-// others take turns with it: each has as many before it as it has itself.
+// others take turns with it: each has as many before it as it has itself; but who gives
+// goes before who rides.
 func (p *Puller) fits(now time.Time, nb *neighbour, size int) bool {
 	if p.cfg.Meter == nil || len(nb.queue) >= MaxQueued {
 		return false
 	}
 	ahead := 0
 	for _, other := range p.near {
-		for _, x := range other.queue[:min(len(other.queue), len(nb.queue)+1)] {
+		before := min(len(other.queue), len(nb.queue)+1)
+		switch {
+		case nb.rides && !other.rides:
+			before = len(other.queue)
+		case other.rides && !nb.rides:
+			before = 0
+		}
+		for _, x := range other.queue[:before] {
 			ahead += x.size
 		}
 	}
@@ -105,7 +121,8 @@ func (p *Puller) fits(now time.Time, nb *neighbour, size int) bool {
 }
 
 // serve sends what the meter has room for, one shard of each neighbour in turn, the
-// first that it asked for first. What has waited too long is refused.
+// first that it asked for first, and those of who rides last. What has waited too long is
+// refused.
 func (p *Puller) serve(now time.Time) {
 	for _, nb := range p.near {
 		var stale []overlay.Piece
@@ -119,7 +136,8 @@ func (p *Puller) serve(now time.Time) {
 		})
 		p.lackTo(nb, stale, true)
 	}
-	for p.serveOne(now) {
+	p.serveAt = time.Time{}
+	for p.serveOne(now, false) || p.serveOne(now, true) {
 	}
 	for _, nb := range p.near {
 		for _, x := range nb.queue {
@@ -129,14 +147,14 @@ func (p *Puller) serve(now time.Time) {
 	}
 }
 
-// serveOne sends the next shard; false if none is to be sent now.
-func (p *Puller) serveOne(now time.Time) bool {
-	p.serveAt = time.Time{}
+// serveOne sends the next shard of those who ride, or who do not; false if none is to be
+// sent now.
+func (p *Puller) serveOne(now time.Time, riders bool) bool {
 	for i := range p.near {
 		at := (p.serveTurn + i) % len(p.near)
 		nb := p.near[at]
 		j := slices.IndexFunc(nb.queue, func(x item) bool { return !now.Before(x.at) })
-		if j < 0 {
+		if j < 0 || nb.rides != riders {
 			continue
 		}
 		if wait := p.cfg.Meter.Wait(now, 0); wait > 0 {

@@ -94,6 +94,30 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// Who gives nothing is served when nobody waits who gives, and told early that it would
+// wait for long.
+func TestRidersLast(t *testing.T) {
+	m := &metered{rate: 20_000, at: epoch0} // a shard of 1000 bytes each 50 ms
+	r := server(t, m)
+	r.join(2, 63, 5)
+	r.p.Rides(node(1), true)
+	r.hear(1, want(5, 0b11111, 0))
+	r.hear(2, want(5, 0b111, 0))
+	r.hear(1, want(6, 1, 0))
+	r.pass(time.Second)
+	if got := fmt.Sprint(served(r)); got != "[1:5/0 2:5/0 2:5/1 2:5/2 1:5/1 1:5/2 1:5/3 1:5/4]" {
+		t.Errorf("sends %v", got)
+	}
+	r.p.Rides(node(1), false)
+	m.Take(r.now, 5_000) // no more than the rate from here on
+	r.hear(1, want(5, 0b111, 0))
+	r.hear(2, want(5, 0b111, 0))
+	r.pass(time.Second)
+	if got := fmt.Sprint(served(r)); got != "[1:5/0 2:5/0 1:5/1 2:5/1 1:5/2 2:5/2]" {
+		t.Errorf("when both give, sends %v", got)
+	}
+}
+
 // The meter is kept: a second brings its rate, what was saved, and one shard.
 func TestMeter(t *testing.T) {
 	r := server(t, &metered{rate: 10_000, at: epoch0})
