@@ -58,7 +58,7 @@ func (at *peer) owe(now time.Time, a *ask) {
 	if len(at.owed) >= maxOwed {
 		at.owed = slices.Delete(at.owed, 0, 1)
 	}
-	at.owed = append(at.owed, debt{number: a.number, stripe: a.stripe, at: a.from, until: now.Add(owedTime)})
+	at.owed = append(at.owed, debt{number: a.number, stripe: a.stripe, spare: a.spare, at: a.from, until: now.Add(owedTime)})
 }
 
 // remove ends the wait for the i-th ask.
@@ -176,8 +176,8 @@ func (p *Puller) takeBack(now time.Time, number, held uint64) {
 }
 
 // answered takes a shard from the list of those asked for, and reports whether it was
-// there, and comes for the first time.
-func (p *Puller) answered(now time.Time, at *peer, number uint64, stripe int) (pulled, first bool) {
+// there, comes for the first time, and was one more than needed.
+func (p *Puller) answered(now time.Time, at *peer, number uint64, stripe int) (pulled, first, spare bool) {
 	if i := p.find(at, number, stripe); i >= 0 {
 		a := p.remove(i)
 		a.of.owe(now, a)
@@ -187,18 +187,18 @@ func (p *Puller) answered(now time.Time, at *peer, number uint64, stripe int) (p
 		a.of.fails, a.of.busy = 0, 0
 		p.answeredAt = now
 		p.counts.Answered++
-		return true, true
+		return true, true, a.spare
 	}
 	i := at.owes(number, stripe)
 	if i < 0 {
-		return false, false
+		return false, false, false
 	}
 	if first = !at.owed[i].paid; first {
 		at.owed[i].paid = true
 		at.answer(now.Sub(at.owed[i].at))
 		p.counts.Late++
 	}
-	return true, first
+	return true, first, at.owed[i].spare
 }
 
 // lacked moves on: what a neighbour has not is asked of another.

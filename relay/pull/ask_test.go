@@ -233,7 +233,7 @@ func TestCancel(t *testing.T) {
 			t.Error("it may come, and come again")
 		}
 	}
-	want := Counters{Asked: 3, Answered: 2, Late: 1, Wasted: 1, Cancelled: 1}
+	want := Counters{Asked: 3, Answered: 2, Late: 1, Wasted: 1, Spare: 1, Cancelled: 1}
 	got := r.p.Counters()
 	got.Told, got.Spoken = 0, 0
 	if got != want {

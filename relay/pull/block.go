@@ -12,6 +12,7 @@ type block struct {
 	number   uint64
 	have     uint64 // shards held
 	pushed   uint64 // shards that push brought, whether they were needed or not
+	pulled   uint64 // shards that came because they were asked for, the same
 	told     uint64 // shards that all neighbours were told are missing
 	listed   bool   // some were told of in a Window
 	seen     bool   // its source time is known; else guessed
@@ -105,16 +106,16 @@ func (p *Puller) Got(now time.Time, from membership.NodeID, number uint64, strip
 	bit := uint64(1) << stripe
 	old := p.history.at(number)
 	at := p.peer(from)
-	first := false // it comes for the first time
+	first, spare := false, false // it comes for the first time; it was one more than needed
 	if at != nil {
-		pulled, first = p.answered(now, at, number, stripe)
+		pulled, first, spare = p.answered(now, at, number, stripe)
 	}
 	if !pulled {
 		p.seePushed(now, number, source)
 	}
 	b := p.at(number)
 	if first && !p.needs(b, bit) && !p.needs(old, bit) {
-		p.counts.Wasted++
+		p.waste(b, bit, spare)
 	}
 	if b != nil {
 		if !b.seen {
@@ -124,7 +125,9 @@ func (p *Puller) Got(now time.Time, from membership.NodeID, number uint64, strip
 			b.have |= bit
 			p.gotAt = now
 		}
-		if !pulled {
+		if pulled {
+			b.pulled |= bit
+		} else {
 			p.learn(now, b, bit)
 		}
 	}
@@ -149,6 +152,22 @@ func (p *Puller) see(now time.Time, b *block, source int64) {
 // needs reports whether a block is not held, and short of this shard.
 func (p *Puller) needs(b *block, bit uint64) bool {
 	return b != nil && !b.whole && b.have&bit == 0 && b.count() < p.enough()
+}
+
+// waste counts an answer that was not needed any more, by the reason. The block is nil
+// if it is not looked after any more.
+func (p *Puller) waste(b *block, bit uint64, spare bool) {
+	p.counts.Wasted++
+	switch {
+	case b != nil && b.pushed&bit != 0:
+		p.counts.Pushed++
+	case b != nil && b.pulled&bit != 0:
+		p.counts.Twice++
+	case spare:
+		p.counts.Spare++
+	default:
+		p.counts.Whole++
+	}
 }
 
 // seePushed follows the live edge as push shows it.

@@ -110,14 +110,15 @@ func (p *Puller) GotOld(now time.Time, from membership.NodeID, number uint64, st
 	if at == nil {
 		return
 	}
-	if _, first := p.answered(now, at, number, stripe); !first {
+	_, first, spare := p.answered(now, at, number, stripe)
+	if !first {
 		return
 	}
 	b := p.history.at(number)
 	if bit := uint64(1) << stripe; b == nil || b.whole || b.have&bit != 0 || b.count() >= p.need() {
-		p.counts.Wasted++
+		p.waste(b, bit, spare)
 	} else {
-		b.have |= bit
+		b.have, b.pulled = b.have|bit, b.pulled|bit
 		p.takeBack(now, number, bit)
 	}
 }

@@ -79,6 +79,7 @@ type lack struct {
 type debt struct {
 	number uint64
 	stripe int
+	spare  bool      // one more than needed
 	at     time.Time // when it was asked for, or would be sent at the earliest
 	until  time.Time
 	paid   bool // it came

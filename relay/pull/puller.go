@@ -151,7 +151,11 @@ type Counters struct {
 	Asked     uint64 // asked for
 	Answered  uint64 // of them, came while waited for
 	Late      uint64 // came when no longer waited for
-	Wasted    uint64 // came, late or not, and were not needed any more
+	Wasted    uint64 // came, late or not, and were not needed any more: as the next four say
+	Spare     uint64 // wasted: one more than needed, and enough of the others came
+	Twice     uint64 // wasted: pulled already, from another
+	Pushed    uint64 // wasted: push had brought it after all
+	Whole     uint64 // wasted: others had made up for it
 	Retried   uint64 // not come in time, and given up with that neighbour
 	Lacked    uint64 // answered: not here
 	Busy      uint64 // answered: busy

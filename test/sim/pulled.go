@@ -27,6 +27,10 @@ func (w *World) Pulled() (p Pulled) {
 			p.Answered += st.Pull.Answered
 			p.Late += st.Pull.Late
 			p.Wasted += st.Pull.Wasted
+			p.Spare += st.Pull.Spare
+			p.Twice += st.Pull.Twice
+			p.Pushed += st.Pull.Pushed
+			p.Whole += st.Pull.Whole
 			p.Retried += st.Pull.Retried
 			p.Lacked += st.Pull.Lacked
 			p.Busy += st.Pull.Busy
@@ -50,6 +54,10 @@ func (p Pulled) Less(o Pulled) Pulled {
 	p.Answered -= o.Answered
 	p.Late -= o.Late
 	p.Wasted -= o.Wasted
+	p.Spare -= o.Spare
+	p.Twice -= o.Twice
+	p.Pushed -= o.Pushed
+	p.Whole -= o.Whole
 	p.Retried -= o.Retried
 	p.Lacked -= o.Lacked
 	p.Busy -= o.Busy
@@ -73,6 +81,7 @@ func (p Pulled) Needless() float64 {
 
 // String is that for people.
 func (p Pulled) String() string {
-	return fmt.Sprintf("pull %.3g %% of the stream (messages %.2g %%); of %d answers %.2g %% wasted",
-		100*p.Overhead(), 100*float64(p.Spoken)/float64(max(1, p.Payload)), p.Answered+p.Late, 100*p.Needless())
+	return fmt.Sprintf("pull %.3g %% of the stream (messages %.2g %%); of %d answers %.2g %% wasted (spare %d, pushed %d, twice %d, made up for %d)",
+		100*p.Overhead(), 100*float64(p.Spoken)/float64(max(1, p.Payload)), p.Answered+p.Late, 100*p.Needless(),
+		p.Spare, p.Pushed, p.Twice, p.Whole)
 }
