@@ -31,6 +31,11 @@ const (
 	maxShuns = 64
 	// seekEvery separates two looks for a neighbour while one is missing.
 	seekEvery = 250 * time.Millisecond
+	// enoughWhole is how many neighbours should have enough stripes for a block. While there
+	// are fewer, one with fewer stripes is exchanged for one with everything, looked for
+	// every exchangeEvery.
+	enoughWhole   = 3
+	exchangeEvery = time.Second
 	// reviewEvery is how often neighbours that give little are parted with, one at a
 	// time: who answered less than a quarter of at least reviewTries wants.
 	reviewEvery = 15 * time.Second

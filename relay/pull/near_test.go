@@ -88,6 +88,49 @@ func TestProposed(t *testing.T) {
 	}
 }
 
+// While fewer than three neighbours have everything, the one with the fewest stripes
+// makes place: for one that proposes, and for one that is looked for.
+func TestThinNeighbours(t *testing.T) {
+	full := func() *rig {
+		r := newRig(t, nil)
+		for i := 1; i <= MaxNeighbours; i++ {
+			stripes := uint64(0b110)
+			if i == 3 {
+				stripes = 1
+			}
+			r.join(i, stripes, 5)
+		}
+		r.pass(settleTime)
+		return r
+	}
+	r := full()
+	for i := MaxNeighbours + 1; i <= MaxNeighbours+4; i++ {
+		r.p.Up(r.now, node(i))
+		r.hear(i, window(true, false))
+		in, want := r.p.neighbour(node(i)) != nil, i <= MaxNeighbours+enoughWhole
+		if in != want || r.p.neighbour(node(3)) != nil || len(r.p.near) != MaxNeighbours {
+			t.Errorf("node %d is let in %v, want %v; the thinnest is there %v, of %d", i, in, want, r.p.neighbour(node(3)) != nil, len(r.p.near))
+		}
+	}
+	for _, stripes := range []uint64{63, 0b11} {
+		r = full()
+		r.p.Up(r.now, node(20))
+		r.pass(exchangeEvery)
+		asked := heardBy[*overlay.Window](r, 20)
+		if len(asked) != 1 || !asked[0].Ask {
+			t.Fatalf("one more hears %v", asked)
+		}
+		r.hear(20, &overlay.Window{Epoch: 9, Live: true, Stripes: stripes, Runs: []overlay.Run{{First: 0, Last: 9}}})
+		if in, want := r.p.neighbour(node(20)) != nil, stripes == 63; in != want || len(r.p.near) != MaxNeighbours || (r.p.neighbour(node(3)) != nil) == want {
+			t.Errorf("one with stripes %b is let in %v, of %d", stripes, in, len(r.p.near))
+		}
+		r.pass(shunTime / 2)
+		if again := heardBy[*overlay.Window](r, 20); stripes != 63 && len(again) > 0 {
+			t.Errorf("one who has as little is asked again: %v", again)
+		}
+	}
+}
+
 // What is no proposal, of another epoch, or comes again at once makes no neighbour.
 func TestNotProposed(t *testing.T) {
 	for what, m := range map[string]*overlay.Window{

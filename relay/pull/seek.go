@@ -29,8 +29,11 @@ func (p *Puller) window(now time.Time, at *peer, nb *neighbour, m *overlay.Windo
 		return // it proposes again and again
 	}
 	at.answerAt = now.Add(answerEvery)
-	if p.closed || m.Epoch != p.cfg.Info.Epoch || !m.Ask && !pending || p.shunned(now, at.id, true) || !p.room(now, m.Lonely) || m.Stripes == 0 && !p.takes(now) {
+	if p.closed || m.Epoch != p.cfg.Info.Epoch || !m.Ask && !pending || p.shunned(now, at.id, true) || m.Stripes == 0 && !p.takes(now) || !p.room(now, m) {
 		p.say(at.id, &overlay.Part{Tag: p.tag})
+		if pending {
+			p.shun(now, at.id, false)
+		}
 		return
 	}
 	nb = p.join(now, at, m)
@@ -79,13 +82,38 @@ func (p *Puller) takes(now time.Time) bool {
 	return p.offered(now) != 0 && (!p.cfg.Pulls || takers < maxTakers)
 }
 
+// thin is a neighbour who may be exchanged for one with everything, or nil: while
+// fewer than enoughWhole have everything, the one with the fewest stripes. Many who each
+// carry two stripes may lack, all together, what one block needs.
+func (p *Puller) thin(now time.Time) (thinnest *neighbour) {
+	whole, k, lonely := 0, p.cfg.Info.Layout.K, p.lonely()
+	for _, nb := range p.near {
+		n := bits.OnesCount64(nb.stripes & p.all)
+		switch {
+		case n >= k:
+			whole++
+		case n == 0 || nb.lonely || !lonely && now.Sub(nb.since) < settleTime: // it takes; it needs us; it is to have a try
+		case thinnest == nil || n < bits.OnesCount64(thinnest.stripes&p.all):
+			thinnest = nb
+		}
+	}
+	if !p.cfg.Pulls || whole >= enoughWhole {
+		return nil
+	}
+	return thinnest
+}
+
 // room reports whether there is room for one more neighbour, and makes some for one
-// who has hardly any.
-func (p *Puller) room(now time.Time, lonely bool) bool {
+// who has hardly any, or who has everything where few have.
+func (p *Puller) room(now time.Time, m *overlay.Window) bool {
 	if len(p.near) < MaxNeighbours {
 		return true
 	}
-	if !lonely || now.Before(p.displaceAt) {
+	if thin := p.thin(now); thin != nil && bits.OnesCount64(m.Stripes&p.all) >= p.cfg.Info.Layout.K {
+		p.part(now, thin, false)
+		return true
+	}
+	if !m.Lonely || now.Before(p.displaceAt) {
 		return false
 	}
 	var worst *neighbour
@@ -112,7 +140,7 @@ func (p *Puller) worth(nb *neighbour) float64 {
 
 // propose asks a connected peer to be a neighbour.
 func (p *Puller) propose(now time.Time, at *peer) {
-	if p.neighbour(at.id) != nil || len(p.near) >= MaxNeighbours {
+	if p.neighbour(at.id) != nil || len(p.near) >= MaxNeighbours && p.thin(now) == nil {
 		return
 	}
 	at.proposed = now.Add(proposeWait)
@@ -188,14 +216,23 @@ func (p *Puller) seek(now time.Time) {
 		}
 	}
 	able /= k
-	if !p.cfg.Pulls || able+waiting >= IdealNeighbours || waiting >= maxProposals || len(p.near) >= MaxNeighbours {
+	if !p.cfg.Pulls || able+waiting >= IdealNeighbours || waiting >= maxProposals {
 		return
+	}
+	every := seekEvery
+	if len(p.near) >= MaxNeighbours {
+		if waiting > 0 || p.thin(now) == nil {
+			return
+		}
+		if !p.lonely() {
+			every = exchangeEvery
+		}
 	}
 	if now.Before(p.seekAt) {
 		p.wake(now, p.seekAt)
 		return
 	}
-	p.seekAt = now.Add(seekEvery)
+	p.seekAt = now.Add(every)
 	p.wake(now, p.seekAt)
 	id, ok := p.candidate(now)
 	if !ok {
