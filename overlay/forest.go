@@ -93,6 +93,7 @@ type Forest struct {
 }
 
 type peer struct {
+	since       time.Time // connected
 	rtt, rttVar time.Duration
 	live        int  // stripes that it gets, as it said last
 	quiet       bool // it acknowledges nothing: it is dead, or cut off
@@ -185,7 +186,7 @@ func (f *Forest) Up(now time.Time, id membership.NodeID) {
 	if f.peers[id] != nil {
 		return
 	}
-	f.peers[id] = &peer{}
+	f.peers[id] = &peer{since: now}
 	f.awake(now)
 	for _, b := range f.branches {
 		if b.search != nil {

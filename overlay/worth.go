@@ -28,19 +28,31 @@ type shown struct {
 	slots float64   // that others said then they get through it
 }
 
-// worth of a node among those who want our slots.
+// worth of a node among those who want our slots. A newcomer's record says nothing of
+// the stream yet.
 func (f *Forest) worth(now time.Time, id membership.NodeID) worth {
-	e, ok := f.book.Get(id)
-	if !ok || e.Slots == 0 {
-		return rides
-	}
 	p := f.peers[id]
 	switch {
-	case p == nil || p.shown.stale(now):
+	case p == nil && f.shares(id):
 		return claims
-	case p.shown.slots >= leastGiven && now.Sub(p.shown.at) < shownTime:
+	case p == nil, !f.shares(id) && now.Sub(p.since) >= youth:
+		return rides
+	}
+	return p.shown.worth(now)
+}
+
+func (f *Forest) shares(id membership.NodeID) bool {
+	e, known := f.book.Get(id)
+	return known && e.Slots > 0
+}
+
+func (s *shown) worth(now time.Time) worth {
+	switch {
+	case s.stale(now):
+		return claims
+	case s.slots >= leastGiven && now.Sub(s.at) < shownTime:
 		return gives
-	case now.Sub(p.shown.since) < proveTime:
+	case now.Sub(s.since) < proveTime:
 		return claims
 	}
 	return rides
@@ -51,30 +63,34 @@ func (s *shown) stale(now time.Time) bool {
 	return s.since.IsZero() || now.Sub(s.again) > showAgain
 }
 
-// feigns reports whether a peer that says it feeds others does not, as far as we know.
+// feigns reports whether a peer that says it feeds others had the time to show it, and
+// did not.
 func (f *Forest) feigns(now time.Time, id membership.NodeID) bool {
-	_, known := f.book.Get(id)
-	return known && f.worth(now, id) == rides
+	p := f.peers[id]
+	return p != nil && p.shown.worth(now) == rides
 }
 
 // askToShow asks who wants a slot, and all who have one, what they give.
 func (f *Forest) askToShow(now time.Time, from membership.NodeID) {
-	f.askOne(now, from)
+	if f.shares(from) {
+		f.askOne(now, from)
+	}
 	if now.Before(f.showAt) {
 		return
 	}
 	f.showAt = now.Add(ShowEvery)
 	for _, b := range f.branches {
 		for _, c := range b.children {
-			f.askOne(now, c.id)
+			if c.interior || f.shares(c.id) {
+				f.askOne(now, c.id)
+			}
 		}
 	}
 }
 
 func (f *Forest) askOne(now time.Time, id membership.NodeID) {
 	p := f.peers[id]
-	e, known := f.book.Get(id)
-	if p == nil || !known || e.Slots == 0 || now.Before(p.shown.again) {
+	if p == nil || now.Before(p.shown.again) {
 		return
 	}
 	if p.shown.stale(now) {
