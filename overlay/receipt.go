@@ -74,6 +74,12 @@ func (r *Receipt) Valid(info *stripe.Info, giver membership.NodeID) bool {
 	return ed25519.Verify(r.Taker[:], r.signed(info, giver), r.Sig[:])
 }
 
+// Recent reports whether a receipt is new enough to count in a period. Clocks are the
+// stream's, but not everybody has its newest block.
+func (r *Receipt) Recent(period uint32) bool {
+	return r.Period <= period+1 && r.Period+receiptPeriods >= period
+}
+
 // blocksAPeriod is how many blocks ReceiptEvery holds.
 func blocksAPeriod(info *stripe.Info) uint64 {
 	return max(1, uint64(ReceiptEvery/max(info.BlockTime, time.Millisecond)))
@@ -95,7 +101,7 @@ func (m *Receipts) Slots(info *stripe.Info, giver membership.NodeID, period uint
 	shards := uint64(0)
 	for i := range m.Of {
 		r := &m.Of[i]
-		if r.Taker == giver || r.Period > period+1 || r.Period+receiptPeriods < period || m.before(i, r.Taker) || !counts(r) {
+		if r.Taker == giver || !r.Recent(period) || m.before(i, r.Taker) || !counts(r) {
 			continue
 		}
 		shards += min(uint64(r.Shards), most)

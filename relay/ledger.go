@@ -65,7 +65,7 @@ func (c *Core) heardCredit(now time.Time, p *peer, s *stream, m overlay.Message)
 	case *overlay.Thanks:
 		r := m.Receipt
 		r.Taker = p.id
-		if m.Epoch == s.info.Epoch && r.Period <= period+1 && s.ledger.news(&r) && r.Valid(&s.info, c.self) {
+		if m.Epoch == s.info.Epoch && r.Recent(period) && s.ledger.news(&r) && r.Valid(&s.info, c.self) {
 			s.ledger.hold(r)
 		}
 	case *overlay.Show:
