@@ -11,7 +11,7 @@ import (
 
 // feed begins, or begins again, to send a child one stripe.
 func (s *stream) feed(now time.Time, o overlay.Feed) {
-	f := feed{child: o.Child, fresh: o.Fresh, paced: !o.Fresh, next: o.From, due: now}
+	f := feed{child: o.Child, fresh: o.Fresh, paced: !o.Fresh && s.pull != nil, next: o.From, due: now}
 	if s.window.started {
 		f.live = s.window.head + 1
 	}
@@ -62,7 +62,7 @@ func (s *stream) passOn(now time.Time, shard *stripe.Shard, out *[]Output) {
 }
 
 // catchUp sends children that began in the past a little more of it. Who changed
-// its parent misses little, and gets it at once, oldest first. If it asks for more than can
+// its parent misses little, and gets it at once, oldest first. If, with pull, it asks for more than can
 // have been missed while it did, it gets the newest of that at once, for they are wanted within
 // moments, and the rest at resumePace, so that it is no burst that pushes live shards
 // out of the child's queue: often it has all of that but a block. A newcomer gets it

@@ -15,12 +15,16 @@ import (
 // tenth of random access.
 func filled(t *testing.T, cfg Config, n uint64) *rig {
 	r := newRig(t, cfg)
+	r.fill(n)
+	return r
+}
+
+func (r *rig) fill(n uint64) {
 	for i := range n {
 		r.arrive("source", r.block(i)...)
 		r.pass(rigBlock)
 	}
 	r.took()
-	return r
 }
 
 // home is the stripe that feedChild chooses.
@@ -89,7 +93,8 @@ func TestResumeIsPaced(t *testing.T) {
 		{"two seconds, again and again", 40, true, true},
 		{"longer than it may", 0, false, false},
 	} {
-		r := filled(t, sharing, 60)
+		r := newPullRig(t, sharing)
+		r.fill(60)
 		r.request("child", overlay.Subscribe{From: c.from})
 		began := r.now
 		var past []uint64
