@@ -22,6 +22,7 @@ const (
 // shown is what a peer has shown us of what it gives.
 type shown struct {
 	waits bool      // it was asked and has not answered
+	held  bool      // it has, or had, a slot of ours
 	since time.Time // since when it owes us a proof; zero if it was never asked
 	again time.Time // not asked before
 	at    time.Time // when it last answered
@@ -52,7 +53,7 @@ func (s *shown) worth(now time.Time) worth {
 		return claims
 	case s.slots >= leastGiven && now.Sub(s.at) < shownTime:
 		return gives
-	case now.Sub(s.since) < proveTime:
+	case !s.held || now.Sub(s.since) < proveTime:
 		return claims
 	}
 	return rides

@@ -65,37 +65,29 @@ func (c *Core) heardCredit(now time.Time, p *peer, s *stream, m overlay.Message)
 	case *overlay.Thanks:
 		r := m.Receipt
 		r.Taker = p.id
-		if m.Epoch == s.info.Epoch && r.Recent(period) && s.ledger.news(&r) && r.Valid(&s.info, c.self) {
-			s.ledger.hold(r)
+		if m.Epoch != s.info.Epoch || !r.Recent(period) || !s.ledger.news(&r) {
+			return
 		}
+		if !r.Valid(&s.info, c.self) {
+			c.hangup(now, p.id, "bad receipt")
+			return
+		}
+		s.ledger.hold(r)
 	case *overlay.Show:
 		if now.Before(p.shows) {
 			return
 		}
 		p.shows = now.Add(overlay.ShowEvery / 2)
 		c.out = append(c.out, Say{Peer: p.id, Msg: &overlay.Receipts{
-			Tag: s.info.Stream.Tag(), Epoch: s.info.Epoch, Of: s.ledger.best(c.sharing),
+			Tag: s.info.Stream.Tag(), Epoch: s.info.Epoch, Of: s.ledger.best(period),
 		}})
 	case *overlay.Receipts:
 		if s.forest.Awaits(p.id) {
 			s.forest.Showed(now, p.id, m.Slots(&s.info, p.id, period, func(r *overlay.Receipt) bool {
-				return c.counts(r.Taker) && r.Valid(&s.info, p.id)
+				return r.Valid(&s.info, p.id)
 			}))
 		}
 	}
-}
-
-// counts reports whether a taker's word is heard: whoever hears gossip knows all who
-// hear it, and believes no others, whom the giver may have made up.
-func (c *Core) counts(taker membership.NodeID) bool {
-	_, known := c.book.Get(taker)
-	return known || taker == c.self || !c.cfg.Gossips
-}
-
-// sharing reports whether a node is known to offer slots: others know it too then.
-func (c *Core) sharing(id membership.NodeID) bool {
-	e, known := c.book.Get(id)
-	return known && e.Slots > 0
 }
 
 // news reports whether a receipt is newer than what its taker signed before: of one
@@ -119,25 +111,19 @@ func (l *ledger) hold(r overlay.Receipt) {
 	l.held = append(l.held, r)
 }
 
-// best are the receipts to show: of the two newest periods, of those who are known
-// first, and of the most shards.
-func (l *ledger) best(known func(membership.NodeID) bool) []overlay.Receipt {
-	if len(l.held) == 0 {
-		return nil
+// best are the receipts to show: of the two newest periods, those of the most shards.
+// Who signs of a period to come hides nobody's.
+func (l *ledger) best(period uint32) []overlay.Receipt {
+	newest := uint32(0)
+	for i := range l.held {
+		newest = max(newest, min(l.held[i].Period, period))
 	}
-	newest := slices.MaxFunc(l.held, func(a, b overlay.Receipt) int { return int(int64(a.Period) - int64(b.Period)) }).Period
 	var all []overlay.Receipt
 	for _, r := range l.held {
 		if r.Period+1 >= newest {
 			all = append(all, r)
 		}
 	}
-	rank := func(r *overlay.Receipt) int {
-		if known(r.Taker) {
-			return int(r.Shards) + 1<<16
-		}
-		return int(r.Shards)
-	}
-	slices.SortStableFunc(all, func(a, b overlay.Receipt) int { return rank(&b) - rank(&a) })
+	slices.SortStableFunc(all, func(a, b overlay.Receipt) int { return int(b.Shards) - int(a.Shards) })
 	return all[:min(len(all), overlay.MaxReceipts)]
 }

@@ -17,6 +17,7 @@ import (
 var (
 	onlyRows = flag.String("rows", "", "the table's rows to run, as F1,F3; all of them if empty")
 	rowSeed  = flag.Uint64("row-seed", 0, "run the table's rows with this seed only")
+	rowRuns  = flag.Int("row-runs", rowSeeds, "so many runs of each of the table's rows at the most")
 )
 
 // row is one fault of the acceptance table and what must hold under it.
@@ -95,7 +96,7 @@ func TestTable(t *testing.T) {
 		if r.seeds == 0 {
 			r.seeds = rowSeeds
 		}
-		for s := 1; s <= r.seeds; s++ {
+		for s := 1; s <= min(r.seeds, *rowRuns); s++ {
 			if *rowSeed == 0 {
 				runs = append(runs, outcome{row: i, seed: s})
 			}

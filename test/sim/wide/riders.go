@@ -16,8 +16,7 @@ import (
 // period is the running one of receipts.
 func (w *World) period() uint32 { return overlay.PeriodOf(&w.info, uint64(w.t/w.BlockTime)) }
 
-// show answers a Show with what those say whom n feeds: first those who are known to
-// share, then who gets the most.
+// show answers a Show with what those say whom n feeds, who gets the most first.
 func (n *node) show(p *node) {
 	w := n.w
 	blocks := int(overlay.ReceiptEvery / w.BlockTime)
@@ -30,13 +29,7 @@ func (n *node) show(p *node) {
 		}
 		all[i].Shards += uint16(blocks)
 	}
-	rank := func(r *overlay.Receipt) int {
-		if e, known := n.book.Get(r.Taker); known && e.Slots > 0 {
-			return int(r.Shards) + 1<<16
-		}
-		return int(r.Shards)
-	}
-	slices.SortStableFunc(all, func(a, b overlay.Receipt) int { return rank(&b) - rank(&a) })
+	slices.SortStableFunc(all, func(a, b overlay.Receipt) int { return int(b.Shards) - int(a.Shards) })
 	w.say(n, p, &overlay.Receipts{Tag: w.info.Stream.Tag(), Epoch: w.info.Epoch, Of: all[:min(len(all), overlay.MaxReceipts)]})
 }
 
@@ -45,10 +38,7 @@ func (n *node) reckon(p *node, m *overlay.Receipts) {
 	if n.forest == nil || !n.forest.Awaits(p.id) {
 		return
 	}
-	n.forest.Showed(n.w.now(), p.id, m.Slots(&n.w.info, p.id, n.w.period(), func(r *overlay.Receipt) bool {
-		_, known := n.book.Get(r.Taker)
-		return known || !n.member
-	}))
+	n.forest.Showed(n.w.now(), p.id, m.Slots(&n.w.info, p.id, n.w.period(), func(*overlay.Receipt) bool { return true }))
 }
 
 // thank counts what everybody's Thanks cost in a period.
