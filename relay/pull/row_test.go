@@ -164,15 +164,17 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// TestWithoutPull: the rows are hard enough that without pull blocks are lost.
+// TestWithoutPull: the rows are hard enough that without pull blocks are lost. One is
+// enough under the race detector, for there is one goroutine.
 func TestWithoutPull(t *testing.T) {
 	t.Parallel()
-	if underRace {
-		t.Skip("it says nothing of races")
-	}
+	tried := 0
 	for _, r := range rows() {
 		if r.name == "no loss" || r.name == "a want-flood" || r.set.reorder > 0 || r.set.push == .05 {
 			continue
+		}
+		if tried++; underRace && tried > 1 {
+			break
 		}
 		set := r.set
 		set.seed, set.length = 1, 10*time.Second
