@@ -22,7 +22,7 @@ func (f *Forest) comfort() int {
 func (f *Forest) live(now time.Time) int {
 	n := 0
 	for _, b := range f.branches {
-		if b.wanted && !b.parent.IsZero() && b.got && !f.silent(now, b) {
+		if f.flows(now, b) {
 			n++
 		}
 	}
@@ -31,13 +31,18 @@ func (f *Forest) live(now time.Time) int {
 
 // kept is how many of them will go on: their parents have not asked us to go.
 func (f *Forest) kept(now time.Time) int {
-	n := f.live(now)
+	n := 0
 	for _, b := range f.branches {
-		if !b.goBy.IsZero() && b.wanted && !b.parent.IsZero() && b.got && !f.silent(now, b) {
-			n--
+		if f.flows(now, b) && b.goBy.IsZero() {
+			n++
 		}
 	}
 	return n
+}
+
+// flows reports whether a parent feeds us a stripe that we want.
+func (f *Forest) flows(now time.Time, b *branch) bool {
+	return b.wanted && !b.parent.IsZero() && b.got && !f.silent(now, b)
 }
 
 // tellLive tells parents when we begin or cease to have k stripes, more, or more than
@@ -84,7 +89,7 @@ func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Sub
 	bestRank, bestWorth := 0, gives
 	for i := len(b.children) - 1; i >= 0; i-- {
 		c := &b.children[i]
-		if !c.evict.IsZero() || c.interior && !f.feigns(now, c.id) {
+		if !f.mayGo(now, c) {
 			continue
 		}
 		rich, its := f.rich(c.id), f.worth(now, c.id)
@@ -115,9 +120,15 @@ func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Sub
 		return of, c
 	}
 	if best == nil && interior && !f.cfg.Source && !b.branches() {
-		return f.anyLeaf(now)
+		return f.anyLeaf()
 	}
 	return b, best
+}
+
+// mayGo reports whether a child may be asked to go: it feeds nobody in its stripe, as far
+// as we know, and was not asked yet.
+func (f *Forest) mayGo(now time.Time, c *child) bool {
+	return c.evict.IsZero() && (!c.interior || f.feigns(now, c.id))
 }
 
 // branches reports whether a child feeds others in this stripe.
@@ -128,7 +139,7 @@ func (b *branch) branches() bool {
 // anyLeaf is a child of whatever stripe that feeds nobody in it: one that has more than
 // k stripes if there is one, and of the stripe with the most children. It makes room for
 // the first who feeds others in a stripe: without that one nobody else gets it.
-func (f *Forest) anyLeaf(now time.Time) (of *branch, c *child) {
+func (f *Forest) anyLeaf() (of *branch, c *child) {
 	for _, b := range f.branches {
 		for i := len(b.children) - 1; i >= 0; i-- {
 			l := &b.children[i]
@@ -150,7 +161,7 @@ func (f *Forest) anyRider(now time.Time) (of *branch, c *child) {
 	for _, b := range f.branches {
 		for i := len(b.children) - 1; i >= 0; i-- {
 			l := &b.children[i]
-			if (l.interior && !f.feigns(now, l.id)) || !l.evict.IsZero() || f.worth(now, l.id) > rides {
+			if !f.mayGo(now, l) || f.worth(now, l.id) > rides {
 				continue
 			}
 			if c == nil || len(b.children) > len(of.children) {

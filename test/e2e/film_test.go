@@ -191,11 +191,7 @@ func playFrom(t *testing.T, viewer *node, at time.Duration) {
 // does, each far from all before, and wants to be there within a second.
 func seekEverywhere(t *testing.T, viewer *node, film []byte) {
 	t.Helper()
-	list, err := get(viewer.url + "recording.m3u8")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := regexp.MustCompile(`(?m)^recording/\d+\.ts$`).FindAllString(string(list), -1)
+	names := pieces(t, viewer)
 	rnd := rand.New(rand.NewPCG(1, 1))
 	var took []time.Duration
 	for _, i := range rnd.Perm(len(names))[:20] {

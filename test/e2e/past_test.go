@@ -186,14 +186,20 @@ func TestSourceComesBack(t *testing.T) {
 	}
 }
 
-// checkPieces takes a recording as a player does, last piece first; joined they are it.
-func checkPieces(t *testing.T, viewer *node, input []byte) {
+// pieces are the names in a recording's list, in order.
+func pieces(t *testing.T, viewer *node) []string {
 	t.Helper()
 	list, err := get(viewer.url + "recording.m3u8")
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := regexp.MustCompile(`(?m)^recording/\d+\.ts$`).FindAllString(string(list), -1)
+	return regexp.MustCompile(`(?m)^recording/\d+\.ts$`).FindAllString(string(list), -1)
+}
+
+// checkPieces takes a recording as a player does, last piece first; joined they are it.
+func checkPieces(t *testing.T, viewer *node, input []byte) {
+	t.Helper()
+	names := pieces(t, viewer)
 	var joined []byte
 	for i := len(names) - 1; i >= 0; i-- {
 		piece, err := get(viewer.url + names[i])
