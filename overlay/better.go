@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
@@ -25,18 +26,40 @@ func (f *Forest) tidy(now time.Time) {
 	}
 }
 
-// seekBetter looks, now and then and in one stripe at a time, for a parent nearer
-// to the source: nearer by a hop at least, so that two never change places for
-// ever.
+// seekBetter looks for a parent nearer to the source in one stripe at a time: now and
+// then for one nearer by a hop at least, so that two never change places for ever, and
+// every other time, by chance, for one nearer by farHops in a home stripe.
 func (f *Forest) seekBetter(now time.Time) {
-	if f.ended || f.seekRoot(now) || now.Before(f.betterAt) {
+	if f.ended || f.seekRoot(now) {
 		return
 	}
-	f.betterAt = now.Add(betterEvery + time.Duration(f.rnd.Int64N(int64(betterEvery))))
-	var gain uint64 // stripes in which somebody nearer is known
+	least := 1
+	if !now.Before(f.betterAt) {
+		f.betterAt = now.Add(betterEvery + time.Duration(f.rnd.Int64N(int64(betterEvery))))
+	} else if least = farHops; !f.low() || f.rnd.IntN(2) == 0 {
+		return // not all who see the same at the same time
+	}
+	of := f.improvable(now, least)
+	if len(of) == 0 {
+		return
+	}
+	b := of[f.rnd.IntN(len(of))]
+	b.search = &search{replace: true, tidy: true, above: len(b.path), next: now}
+}
+
+// low reports whether a home stripe of ours is fed from so far down that one may be farHops nearer.
+func (f *Forest) low() bool {
+	return slices.ContainsFunc(f.branches, func(b *branch) bool { return b.home && len(b.path) > 1+farHops })
+}
+
+// improvable are stripes in which somebody is known who would be nearer to the source, by
+// so many hops at least, than our parent: one home stripe, for it lifts all below us, or
+// any that there are if one hop is enough.
+func (f *Forest) improvable(now time.Time, least int) (of []*branch) {
+	var gain uint64
 	for _, e := range f.book.All() {
 		c, ok := e.Carries(f.cfg.Info.Stream)
-		if !ok || e.Doubted || c.Source {
+		if !ok || e.Doubted || c.Source || c.Depth == 0 {
 			continue
 		}
 		for homes := c.Homes; homes != 0; homes &= homes - 1 {
@@ -45,23 +68,27 @@ func (f *Forest) seekBetter(now time.Time) {
 				break
 			}
 			b := f.branches[s]
-			if c.Depth+1 < len(b.path) && (c.Free > 0 || b.home) && f.settled(now, b) {
+			if c.Depth+least < len(b.path) && (b.home || c.Free > 0 && least == 1) && f.settled(now, b) {
 				gain |= 1 << s
 			}
 		}
 	}
-	var of []*branch
 	for _, b := range f.branches {
 		switch {
 		case gain>>b.stripe&1 == 0:
-		case b.home: // it lifts all below us
+		case b.home:
 			of = []*branch{b}
 		case len(of) == 0 || !of[0].home:
 			of = append(of, b)
 		}
 	}
-	if len(of) > 0 {
-		b := of[f.rnd.IntN(len(of))]
+	return of
+}
+
+// lift looks for a parent nearer to the source in a home stripe, if it is fed from too far
+// down for one that feeds others. Nobody need be known who is nearer.
+func (f *Forest) lift(now time.Time, b *branch) {
+	if b.home && len(b.path) > 2 && !f.ended && !f.leaving && f.settled(now, b) {
 		b.search = &search{replace: true, tidy: true, above: len(b.path), next: now}
 	}
 }

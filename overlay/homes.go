@@ -79,6 +79,9 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 	have := f.homes()
 	if f.young(now) {
 		want = min(want, youngHomes) // who others are is still to be learned
+		if relays >= manyRelays {
+			want = min(want, 1)
+		}
 	}
 	for ; have < want; have++ {
 		b := f.scarcest(per)
@@ -387,6 +390,7 @@ func (f *Forest) takeHome(now time.Time, b *branch) {
 	if !b.parent.IsZero() {
 		// The parent should know that this child feeds others now.
 		f.send(b.parent, f.subscribe(now, b))
+		f.lift(now, b)
 	}
 }
 

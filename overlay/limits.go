@@ -8,8 +8,11 @@ const (
 	// connection.
 	MaxMessage = 4096
 	// MaxDepth is the most hops from the source at which children are still
-	// let in; a path is no longer.
+	// let in.
 	MaxDepth = 6
+	// MaxPath is the most nodes in a path. Whose parent is moved below MaxDepth keeps its
+	// children till then, and looks for a place nearer to the source meanwhile.
+	MaxPath = 8
 	// MaxAlternatives is how many other parents a refusal names.
 	MaxAlternatives = 4
 	// MaxSample is how many records an answer to Ask holds.
@@ -131,8 +134,10 @@ const (
 	// tidyEvery is how often stripes taken from the source for want of a relay
 	// look for one, and home stripes are reconsidered.
 	tidyEvery = time.Second
-	// betterEvery is how often a nearer parent is looked for, up to twice as late.
+	// betterEvery is how often a nearer parent is looked for, up to twice as late; one
+	// that is farHops nearer to the source, every tidyEvery.
 	betterEvery = 5 * time.Second
+	farHops     = 2
 	// standbyEvery is how often a backup is asked whether it still would, and how
 	// long one that would not is left alone.
 	standbyEvery = 20 * time.Second
@@ -151,6 +156,9 @@ const (
 	// knows others.
 	youth      = 2 * time.Second
 	youngHomes = 3
+	// manyRelays is how many relays a newcomer must have been told of to have no more
+	// than one home stripe until then: there are most likely many more of them.
+	manyRelays = MaxSample * 3 / 4
 	// stuckAfter is how long nothing may come on a stripe before who has free slots
 	// takes it as a home stripe, to get in before a leaf.
 	stuckAfter = 700 * time.Millisecond

@@ -276,7 +276,7 @@ func check(m Message) error {
 	return nil
 }
 
-func isPath(path []membership.ShortID) bool { return len(path) >= 1 && len(path) <= MaxDepth }
+func isPath(path []membership.ShortID) bool { return len(path) >= 1 && len(path) <= MaxPath }
 
 // branched is a message about one stripe.
 type branched interface{ at() int }

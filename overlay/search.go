@@ -423,8 +423,11 @@ func (f *Forest) setPath(now time.Time, b *branch, path []membership.ShortID) {
 		return
 	}
 	b.path = slices.Clone(path)
+	if len(path) >= MaxDepth-farHops {
+		f.lift(now, b)
+	}
 	for i := range b.children {
-		if c := &b.children[i]; len(path) < MaxDepth {
+		if c := &b.children[i]; len(path) < MaxPath {
 			f.send(c.id, &Route{Stream: f.cfg.Info.Stream, Stripe: b.stripe, Path: f.pathThrough(b)})
 		} else {
 			f.dismiss(now, b, c, TooDeep)

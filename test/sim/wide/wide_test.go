@@ -21,6 +21,7 @@ var (
 	member = flag.Int("members", 0, "how many hear gossip, at most")
 	seed   = flag.Uint64("seed", 1, "of the runs")
 	layout = flag.String("layout", "", "of the stream; 16+4 if empty, but 8+2 for 100,000, for which half the stripes are work enough")
+	within = flag.Duration("within", 0, "within how long all come; if 0 10 s up to 1,000 and 30 s above")
 	watch  = flag.Int("watch", 0, "print the forest every five seconds for so many seconds, and nothing else")
 )
 
@@ -61,6 +62,9 @@ func config(n int) Config {
 	}
 	if n > 1000 {
 		cfg.Join = 30 * time.Second
+	}
+	if *within > 0 {
+		cfg.Join = *within
 	}
 	if n > 10_000 {
 		debug.SetGCPercent(40)
