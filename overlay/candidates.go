@@ -127,7 +127,13 @@ func (s *search) better(b *branch, c membership.Carried) bool {
 // knows better than its record what it has.
 func (f *Forest) fits(now time.Time, b *branch, id membership.NodeID) bool {
 	e, known := f.book.Get(id)
-	return !known || id == f.root() || f.eligible(now, b, e, b.search.stage >= stageAnyone)
+	if !known || id == f.root() {
+		return true
+	}
+	if c, ok := e.Carries(f.cfg.Info.Stream); ok && b.search.above > 0 && !b.search.better(b, c) {
+		return false // it might show a leaf out for us, for nothing
+	}
+	return f.eligible(now, b, e, b.search.stage >= stageAnyone)
 }
 
 // eligible reports whether a node may be the parent of a stripe, if it has it;
