@@ -499,7 +499,7 @@ func (c *Core) ask(now time.Time) {
 
 // wantAny takes up the streams that the book tells of, while there is room.
 func (c *Core) wantAny(now time.Time) {
-	c.wants = slices.DeleteFunc(c.wants, func(id stripe.ID) bool { return !slices.Contains(c.cfg.Streams, id) })
+	c.wants = slices.DeleteFunc(c.wants, func(id stripe.ID) bool { return !c.named(id) })
 	for _, e := range c.book.All() {
 		for _, k := range e.Streams {
 			if len(c.wants)+c.busy() >= MaxStreams {

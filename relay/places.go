@@ -41,68 +41,93 @@ func (c *Core) carry(now time.Time, in Carry) {
 	}
 }
 
-// hasPlace sees to a place for a stream of which our store has so many blocks.
+// free is how many places are left. A stream on trial has none.
+func (c *Core) free() int {
+	n := MaxStreams
+	for _, s := range c.streams {
+		if !s.trial {
+			n--
+		}
+	}
+	return n
+}
+
+// named reports whether we were told to carry a stream by its name.
+func (c *Core) named(id stripe.ID) bool { return slices.Contains(c.cfg.Streams, id) }
+
+// hasPlace sees to a place for a stream of which our store has so many blocks. None is
+// put out for it whose place it would not get.
 func (c *Core) hasPlace(now time.Time, id stripe.ID, blocks uint64) bool {
-	wanted := 0 // by their names
+	free := c.free()
 	for _, want := range c.wants {
-		if slices.Contains(c.cfg.Streams, want) {
-			if want == id {
-				return true
-			}
-			wanted++
+		switch {
+		case !c.named(want):
+		case want == id:
+			return true
+		default:
+			free--
 		}
 	}
 	if !c.cfg.Any || len(c.cfg.Allow) > 0 && !slices.Contains(c.cfg.Allow, id) {
 		return false
 	}
-	return len(c.streams)+wanted < MaxStreams || c.vacate(now, blocks/nextToNothing) && len(c.streams)+wanted < MaxStreams
+	return free > 0 || free == 0 && c.displace(now, func(s *stream) bool {
+		return s.past.kept <= blocks/nextToNothing && !c.named(s.info.Stream)
+	})
 }
 
-// vacate reports whether there is a place. A stream that rests, and of which we have no
-// more than some blocks, gives its own up.
-func (c *Core) vacate(now time.Time, blocks uint64) bool {
-	return len(c.streams) < MaxStreams || c.displace(now, func(s *stream) bool { return s.past.kept <= blocks })
+// displaceable is the first stream of some that rests and that nobody here reads, or -1.
+func (c *Core) displaceable(of func(*stream) bool) int {
+	return slices.IndexFunc(c.streams, func(s *stream) bool {
+		return s.past.resting && !s.trial && !s.fetching() && of(s)
+	})
 }
 
-// displace closes the first stream of some that rests and that nobody here reads.
+// displace closes it.
 func (c *Core) displace(now time.Time, of func(*stream) bool) bool {
-	i := slices.IndexFunc(c.streams, func(s *stream) bool { return s.past.resting && !s.fetching() && of(s) })
-	if i < 0 {
-		return false
+	i := c.displaceable(of)
+	if i >= 0 {
+		c.dropStream(now, c.streams[i])
 	}
-	c.dropStream(now, c.streams[i])
-	return true
+	return i >= 0
 }
 
 func (s *stream) rests() bool { return s.past.resting }
+func (s *stream) empty() bool { return s.past.kept == 0 }
 
 // makePlace sees to a place for a stream that is not carried for its past. On trial: it
 // is beside the others until it has shown that it is live.
 func (c *Core) makePlace(now time.Time, own bool) (onTrial, ok bool) {
 	switch {
-	case c.vacate(now, 0):
+	case c.free() > 0, c.displace(now, (*stream).empty), own && c.displace(now, (*stream).rests):
 		return false, true
-	case own:
-		return false, c.displace(now, (*stream).rests)
 	}
-	return true, len(c.streams) == MaxStreams && slices.ContainsFunc(c.streams, (*stream).rests)
+	return true, !own && c.onTrial() == nil && c.displaceable((*stream).rests) >= 0
+}
+
+// onTrial is the stream that is, or nil.
+func (c *Core) onTrial() *stream {
+	if i := slices.IndexFunc(c.streams, func(s *stream) bool { return s.trial }); i >= 0 {
+		return c.streams[i]
+	}
+	return nil
 }
 
 // endTrial gives the stream on trial a place if something live has come of it, and puts
 // it out if nothing does, or if there is no place any more.
 func (c *Core) endTrial(now time.Time) {
-	i := slices.IndexFunc(c.streams, func(s *stream) bool { return s.trial })
-	if i < 0 {
+	s := c.onTrial()
+	if s == nil {
 		return
 	}
-	s := c.streams[i]
 	comes := s.window.started
 	switch {
-	case len(c.streams) <= MaxStreams, comes && c.displace(now, (*stream).rests):
+	case c.free() > 0, comes && c.displace(now, (*stream).rests):
 		s.trial, c.moved = false, true
 		c.share(now)
-	case !comes && now.Sub(s.liveAt) < trialTime:
-	default:
+	case comes:
+		c.dropStream(now, s) // it may be tried again
+	case now.Sub(s.liveAt) >= trialTime:
 		c.dropStream(now, s)
 		c.barren = slices.DeleteFunc(c.barren, func(b barren) bool { return !now.Before(b.until) })
 		c.barren = append(c.barren, barren{s.info.Stream, now.Add(barrenTime)})

@@ -194,7 +194,7 @@ func (c *Core) dropStream(now time.Time, s *stream) {
 	if c.stream(s.info.Stream) == nil {
 		c.book.Unfollow(s.info.Stream)
 	}
-	if slices.Contains(c.cfg.Streams, s.info.Stream) {
+	if c.named(s.info.Stream) {
 		c.wants = append(c.wants, s.info.Stream)
 	}
 }

@@ -1,0 +1,128 @@
+package relay
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/overlay"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// crowded is a rig that carries some recordings of six blocks each, and whose peer "a"
+// says that it has everything of the rig's stream and of some others.
+func crowded(t *testing.T, cfg Config, recordings int, others ...stripe.ID) *rig {
+	t.Helper()
+	cfg.Upload, cfg.Gossips, cfg.Any = 10e6, true, true
+	r := lone(t, cfg)
+	for i := range recordings {
+		r.in(Carry{Info: other(i), Blocks: 6})
+	}
+	if got := r.carried(); len(got) != recordings {
+		t.Fatalf("%d streams of %d", len(got), recordings)
+	}
+	r.in(Up{Peer: testNode("a")})
+	r.tellOf("a", append(others, r.id)...)
+	r.pass(time.Second)
+	return r
+}
+
+func otherID(t *testing.T, i int) stripe.ID {
+	t.Helper()
+	info, err := stripe.OpenInfo(other(i))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Stream
+}
+
+// sample tells of the rig's stream.
+func (r *rig) sample() *overlay.Sample {
+	return &overlay.Sample{Stream: r.id, Info: r.info.Sign(r.key)}
+}
+
+// begin has a block of the rig's stream come from peer "a".
+func (r *rig) begin() {
+	r.Helper()
+	r.pass(700 * time.Millisecond)
+	for s := range r.info.Layout.N() {
+		r.say("a", &overlay.Accept{Stream: r.id, Stripe: s, Path: []membership.ShortID{testNode("source").Short(), testNode("a").Short()}})
+	}
+	r.arrive("a", r.block(1)...)
+}
+
+// TestNoPlaceForNothing: a recording is not put out for a larger one that its place is
+// not given to, because it is wanted for a stream that was named.
+func TestNoPlaceForNothing(t *testing.T) {
+	named := otherID(t, 20)
+	r := crowded(t, Config{Streams: []stripe.ID{named}}, MaxStreams-1)
+	r.say("a", r.sample())
+	before := r.carried()
+	if len(before) != MaxStreams || !slices.Contains(before, r.id) {
+		t.Fatalf("carried: %v", before)
+	}
+	r.in(Carry{Info: other(9), Blocks: 60})
+	if got := r.carried(); !slices.Equal(got, before) {
+		t.Errorf("carried: %v, before: %v", got, before)
+	}
+}
+
+// TestNamedIsNotPutOut: the place of a recording that was named is wanted for it as soon
+// as it is put out, so nothing larger gets it.
+func TestNamedIsNotPutOut(t *testing.T) {
+	r := crowded(t, Config{Streams: []stripe.ID{otherID(t, 0)}}, MaxStreams)
+	r.in(Carry{Info: other(9), Blocks: 60})
+	got := r.carried()
+	if len(got) != MaxStreams || !slices.Contains(got, otherID(t, 0)) || !slices.Contains(got, otherID(t, 9)) {
+		t.Errorf("carried: %v", got)
+	}
+}
+
+// TestTrialTakesNoRecordingsPlace: the place of a recording that is put out for a larger
+// one is not given to a stream on trial, of which nothing has come.
+func TestTrialTakesNoRecordingsPlace(t *testing.T) {
+	r := crowded(t, Config{}, MaxStreams)
+	r.say("a", r.sample())
+	if got := r.carried(); len(got) != MaxStreams+1 {
+		t.Fatalf("carried: %v", got)
+	}
+	r.in(Carry{Info: other(9), Blocks: 60})
+	r.pass(time.Second)
+	got := r.carried()
+	if len(got) != MaxStreams+1 || !slices.Contains(got, otherID(t, 9)) || r.core.onTrial() == nil {
+		t.Errorf("carried: %v, on trial: %v", got, r.core.onTrial())
+	}
+}
+
+// TestLiveIsNotBarred: a stream on trial that turns out to be live, while all recordings
+// are being read, is taken up as soon as one is not.
+func TestLiveIsNotBarred(t *testing.T) {
+	r := crowded(t, Config{Play: true}, MaxStreams)
+	r.say("a", r.sample())
+	if got := r.carried(); len(got) != MaxStreams+1 {
+		t.Fatalf("carried: %v", got)
+	}
+	for i := range MaxStreams {
+		r.in(Fetch{Stream: otherID(t, i), Upto: 99, Ahead: 1})
+	}
+	r.begin()
+	if got := r.carried(); len(got) != MaxStreams || slices.Contains(got, r.id) {
+		t.Fatalf("carried: %v", got)
+	}
+	told := func() []stripe.ID {
+		r.tellOf("a", r.id)
+		r.pass(time.Second)
+		r.say("a", r.sample())
+		return r.carried()
+	}
+	if got := told(); len(got) != MaxStreams || slices.Contains(got, r.id) {
+		t.Errorf("tried again, without a place that it could get: %v", got)
+	}
+	r.in(StopFetch{Stream: otherID(t, 2)})
+	told()
+	r.begin()
+	if got := r.carried(); len(got) != MaxStreams || !slices.Contains(got, r.id) || slices.Contains(got, otherID(t, 2)) {
+		t.Errorf("carried: %v", got)
+	}
+}
