@@ -18,15 +18,16 @@ import (
 // wish is what a reader waits for: a block, or the headers of some.
 type wish struct {
 	key        store.Key
-	from, upto uint64 // a block and how far it may be fetched ahead; or all whose headers are wanted
+	from, upto uint64 // a block and how far it may be fetched ahead; or all whose headers are still wanted
 	headers    bool
 	idle       bool // its turn comes when nobody else waits, and ends when somebody does
 	since      time.Time
 	answer     chan answer // takes one without waiting
 
-	turn  time.Time // when it was last its turn, or when it came
-	turns int
-	found []stripe.Header
+	turn    time.Time // when it was last its turn, or when it came
+	quantum time.Duration
+	found   []stripe.Header
+	done    map[uint64]bool // what came for it or is absent; of headers, in earlier turns too
 }
 
 type answer struct {
@@ -220,13 +221,17 @@ func (l *library) steer(now time.Time) {
 	if !first.headers {
 		upto = min(upto, first.from+firstAhead)
 	}
-	first.found = nil
 	first.turn = now
-	first.turns++
+	first.quantum = min(max(2*first.quantum, readQuantum), readQuantumMost)
+	if !first.headers || first.done == nil {
+		first.done = map[uint64]bool{}
+	}
+	for ; first.done[first.from]; first.from++ { // it goes on where it was interrupted
+		delete(first.done, first.from)
+	}
 	l.cur = &stretch{
 		wish: first, key: first.key, from: first.from, upto: upto,
-		done: map[uint64]bool{}, ahead: firstAhead,
-		until: now.Add(min(readQuantum<<(first.turns-1), readQuantumMost)),
+		done: first.done, ahead: firstAhead, until: now.Add(first.quantum),
 	}
 	l.fetch()
 }

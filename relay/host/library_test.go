@@ -70,3 +70,38 @@ func TestIdleGivesWay(t *testing.T) {
 		t.Error("it has the stretch although another waits")
 	}
 }
+
+// TestHeadersGoOn: who is interrupted goes on where it was, however often that happens,
+// and has as long a turn as before.
+func TestHeadersGoOn(t *testing.T) {
+	var fetch relay.Fetch
+	l := library{do: func(in relay.Input) {
+		if f, ok := in.(relay.Fetch); ok {
+			fetch = f
+		}
+	}}
+	key, now := store.Key{Stream: stripe.ID{1}, Epoch: 7}, time.Unix(1_000_000_000, 0)
+	const last, none = 99, 3
+	w := &wish{key: key, upto: last, headers: true, idle: true, since: now, answer: make(chan answer, 1)}
+	l.ask(now, w)
+	for n := uint64(0); n <= last; n++ {
+		now = now.Add(idleAfter)
+		if l.steer(now); l.cur.wish != w || fetch.From != n || fetch.Upto != last {
+			t.Fatalf("it goes on with %+v, want block %d", fetch, n)
+		}
+		if quantum := l.cur.until.Sub(now); n > 0 && (quantum < readQuantum || quantum > readQuantumMost) {
+			t.Fatalf("turn %d is %v", n, quantum)
+		}
+		if n == none {
+			l.passedOver(now, relay.Absent{Stream: key.Stream, Epoch: key.Epoch, Number: n})
+		} else {
+			l.found(now, stripe.Header{Stream: key.Stream, Epoch: key.Epoch, Number: n})
+		}
+		reader := &wish{key: key, from: 1000 + n, upto: 1000 + n, since: now, answer: make(chan answer, 1)}
+		l.ask(now, reader)
+		l.settle(now, place{key, reader.from}, answer{err: ErrAbsent})
+	}
+	if a := <-w.answer; a.err != nil || len(a.headers) != last || a.headers[none].Number != none+1 {
+		t.Errorf("%d headers, %v", len(a.headers), a.err)
+	}
+}
