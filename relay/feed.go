@@ -62,8 +62,8 @@ func (s *stream) passOn(now time.Time, shard *stripe.Shard, out *[]Output) {
 }
 
 // catchUp sends children that began in the past a little more of it. Who changed
-// its parent misses little, and gets it at once, oldest first. If, with pull, it asks for more than can
-// have been missed while it did, it gets the newest of that at once, for they are wanted within
+// its parent misses little, and gets it in a moment, oldest first. If, with pull, it asks for more than can
+// have been missed while it did, it gets the newest of that first, for they are wanted within
 // moments, and the rest at resumePace, so that it is no burst that pushes live shards
 // out of the child's queue: often it has all of that but a block. A newcomer gets it
 // newest first, so that what it has is without holes whenever it starts to play;
@@ -93,7 +93,7 @@ func (s *stream) catchUp(now time.Time, meter *Bucket, out *[]Output) {
 // longer than usual.
 func (s *stream) sendPast(now time.Time, stripe int, f *feed, meter *Bucket, out *[]Output) (wait time.Duration) {
 	for sent := 0; sent < catchUpBatch && f.catching(); {
-		number, newest := f.next, f.fresh || f.paced && f.sent < resumeAtOnce && f.live-f.next > uint64(resumeAtOnce-f.sent)
+		number, newest := f.next, f.fresh || f.paced && f.sent < resumeNewest && f.live-f.next > uint64(resumeNewest-f.sent)
 		if newest {
 			number = f.live - 1
 		}
@@ -115,7 +115,7 @@ func (s *stream) sendPast(now time.Time, stripe int, f *feed, meter *Bucket, out
 		} else {
 			f.next++
 		}
-		if has && f.paced && f.sent >= resumeAtOnce {
+		if has && f.paced && f.sent >= resumeNewest {
 			return time.Duration(float64(s.info.BlockTime) / resumePace)
 		}
 	}

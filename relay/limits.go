@@ -53,14 +53,16 @@ const (
 	// resumeSpan is how far back a child may resume with the oldest first; if that is
 	// longer ago it begins with the newest and is metered, like a newcomer.
 	resumeSpan = 3 * time.Second
-	// resumeAtOnce is how many shards of a stripe who resumes is sent at once, the newest
-	// of what it asks for: a silent parent is replaced within 0.8 s, most of the time, and
+	// resumeNewest is how many shards of a stripe who resumes is sent first, the newest of
+	// what it asks for, catchUpBatch at a time: a silent parent is replaced within 0.8 s,
+	// most of the time, and
 	// 1.5 s when many die, and at a pace a shard of that time would come too late to be
 	// played, or to rebuild what is played. What is older comes at resumePace times the
 	// stripe's rate. It has been pulled meanwhile, if it was needed, or was there before:
 	// one asks for all from the first hole on. With eight a viewer of F6 skipped five blocks
-	// that it does not skip with sixteen.
-	resumeAtOnce = 16
+	// that it does not skip with sixteen. Sent in one go they were of no more use: three runs each
+	// of F1, F6 and F18.1 skip nothing either way.
+	resumeNewest = 16
 	resumePace   = 1.5
 	// resumeDebt is how far children that resume may overdraw what is left of the
 	// upload; then they wait too.

@@ -47,7 +47,7 @@ type feed struct {
 	due   time.Time // when a little more of the past is sent
 	until time.Time // when one who is fresh gets no more of it
 
-	paced bool // it resumes: beyond resumeAtOnce shards it gets the past at a pace
+	paced bool // it resumes: beyond resumeNewest shards it gets the past at a pace
 	sent  int  // shards of the past
 }
 
