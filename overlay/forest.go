@@ -90,6 +90,8 @@ type Forest struct {
 	final  uint64    // the last block, if ended
 	overAt time.Time // when what is missing of the last blocks is given up
 	out    []Output
+
+	ancestors []membership.ShortID // see Ancestors; nil if a path has changed
 }
 
 type peer struct {
@@ -376,14 +378,15 @@ func (f *Forest) leaveParent(b *branch) {
 	}
 	f.send(b.parent, &Leave{Stream: f.cfg.Info.Stream, Stripe: b.stripe})
 	b.former = b.parent
-	b.parent, b.path = membership.NodeID{}, nil
+	b.parent = membership.NodeID{}
+	f.reroute(b, nil)
 }
 
 // leaveQuietly leaves the parent; to children the stripe's path stays as it was.
 func (f *Forest) leaveQuietly(b *branch) {
 	path := b.path
 	f.leaveParent(b)
-	b.path = path
+	f.reroute(b, path)
 }
 
 // Step does what is due at now.

@@ -396,7 +396,8 @@ func (f *Forest) takeHome(now time.Time, b *branch) {
 
 func (f *Forest) giveUpHome(now time.Time, b *branch) {
 	if b.made {
-		b.made, b.path = false, nil
+		b.made = false
+		f.reroute(b, nil)
 	}
 	b.home = false
 	if b.wanted = f.wants(b); !b.wanted {

@@ -76,7 +76,8 @@ func (f *Forest) decideMaking(now time.Time) {
 			b.search, b.made, b.wanted = nil, true, false
 			f.setPath(now, b, []membership.ShortID{f.root().Short()})
 		case b.made && !ours:
-			b.made, b.path = false, nil
+			b.made = false
+			f.reroute(b, nil)
 			if f.wants(b) {
 				f.begin(now, b)
 			}

@@ -422,7 +422,7 @@ func (f *Forest) setPath(now time.Time, b *branch, path []membership.ShortID) {
 	if slices.Equal(b.path, path) {
 		return
 	}
-	b.path = slices.Clone(path)
+	f.reroute(b, slices.Clone(path))
 	if len(path) >= MaxDepth-farHops {
 		f.lift(now, b)
 	}

@@ -50,16 +50,23 @@ func (f *Forest) Carried() (stripes uint64) {
 }
 
 // Ancestors are all who stand between the source and us in some stripe, each once.
-func (f *Forest) Ancestors() (ids []membership.ShortID) {
-	for _, b := range f.branches {
-		for _, id := range b.path {
-			if !slices.Contains(ids, id) {
-				ids = append(ids, id)
+// Nobody changes the slice, here neither.
+func (f *Forest) Ancestors() []membership.ShortID {
+	if f.ancestors == nil {
+		f.ancestors = []membership.ShortID{}
+		for _, b := range f.branches {
+			for _, id := range b.path {
+				if !slices.Contains(f.ancestors, id) {
+					f.ancestors = append(f.ancestors, id)
+				}
 			}
 		}
 	}
-	return ids
+	return f.ancestors
 }
+
+// reroute notes who stands between the source and us in a stripe.
+func (f *Forest) reroute(b *branch, path []membership.ShortID) { b.path, f.ancestors = path, nil }
 
 // Wants reports whether shards of stripe s are wanted, for us or our children.
 func (f *Forest) Wants(s int) bool {

@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
@@ -313,6 +314,21 @@ func (s *teller) print(now time.Time) {
 		default:
 			s.t.Fatalf("output %T", o)
 		}
+	}
+	s.checkAncestors(now)
+}
+
+// checkAncestors holds who the forest says stands above us to the paths of its stripes.
+func (s *teller) checkAncestors(now time.Time) {
+	var above []membership.ShortID
+	for _, b := range s.forest.branches {
+		above = append(above, b.path...)
+	}
+	slices.SortFunc(above, func(a, b membership.ShortID) int { return bytes.Compare(a[:], b[:]) })
+	told := slices.Clone(s.forest.Ancestors())
+	slices.SortFunc(told, func(a, b membership.ShortID) int { return bytes.Compare(a[:], b[:]) })
+	if !slices.Equal(told, slices.Compact(above)) {
+		s.t.Errorf("at %v %d ancestors are told, and %d are", now.Sub(storyStart), len(told), len(above))
 	}
 }
 

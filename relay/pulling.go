@@ -63,9 +63,6 @@ func (c *Core) stepPull(now time.Time, s *stream) {
 		s.pull.Silent(s.forest.Silent(now))
 		s.pull.SetStripes(s.stripesTold())
 		s.pull.Ancestors(s.forest.Ancestors())
-		for _, id := range s.pull.Neighbours() {
-			s.pull.Rides(id, !s.forest.Gives(now, id))
-		}
 	}
 	s.pull.Step(now)
 	c.drainPull(now, s)
@@ -97,6 +94,9 @@ func (c *Core) drainPull(now time.Time, s *stream) {
 // not carry is told no.
 func (c *Core) heardPull(now time.Time, from membership.NodeID, tag stripe.Tag, m overlay.Message) {
 	if s := c.streamByTag(tag); s != nil && s.pull != nil {
+		if _, asks := m.(*overlay.Want); asks {
+			s.pull.Rides(from, !s.forest.Gives(now, from))
+		}
 		s.pull.Heard(now, from, m)
 	} else if w, ok := m.(*overlay.Window); ok && w.Ask {
 		c.out = append(c.out, Say{Peer: from, Msg: &overlay.Part{Tag: tag}})

@@ -252,13 +252,8 @@ func (p *Puller) Measured(id membership.NodeID, rtt, rttVar time.Duration) {
 }
 
 // Ancestors tells who stands between the source and us, in any stripe: what befalls
-// them befalls us, so others are better neighbours.
-func (p *Puller) Ancestors(ids []membership.ShortID) {
-	p.ancestors = make(map[membership.ShortID]bool, len(ids))
-	for _, id := range ids {
-		p.ancestors[id] = true
-	}
-}
+// them befalls us, so others are better neighbours. Nobody changes ids any more.
+func (p *Puller) Ancestors(ids []membership.ShortID) { p.ancestors = ids }
 
 // Neighbours are those whom connections are needed to.
 func (p *Puller) Neighbours() []membership.NodeID {

@@ -110,7 +110,7 @@ type Puller struct {
 	near       []*neighbour // by ID
 	shuns      []shun
 	dials      []shun // dialled to be neighbours, and until when
-	ancestors  map[membership.ShortID]bool
+	ancestors  []membership.ShortID
 	seekAt     time.Time
 	reviewAt   time.Time
 	displaceAt time.Time // nobody is parted with for a lonely one before

@@ -268,7 +268,7 @@ func (p *Puller) candidate(now time.Time) (best membership.NodeID, ok bool) {
 			return
 		}
 		cost := p.rnd.Float64() * 10
-		if p.ancestors[id.Short()] {
+		if slices.Contains(p.ancestors, id.Short()) {
 			cost += 100
 		}
 		if !connected {

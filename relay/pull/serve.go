@@ -90,7 +90,7 @@ func (nb *neighbour) forget(pieces []overlay.Piece) {
 }
 
 // Rides says that a neighbour gives nothing to anybody, or that it does: who gives is
-// served first.
+// served first. To be said before each of its Wants.
 func (p *Puller) Rides(id membership.NodeID, on bool) {
 	if nb := p.neighbour(id); nb != nil {
 		nb.rides = on
