@@ -39,7 +39,8 @@ func (r *Reader) Close() {
 
 // Next waits for the next block that somebody has and returns it, and what must go
 // before it if anything does. Nobody may change the bytes. It returns io.EOF at the
-// end of the stream.
+// end of the stream, and io.ErrUnexpectedEOF if a later run took the place of one of which
+// a piece is read.
 func (r *Reader) Next(ctx context.Context) (before, data []byte, err error) {
 	for {
 		number := r.next
@@ -138,7 +139,9 @@ func (r *Reader) block(ctx context.Context) ([]byte, error) {
 // to come.
 func (r *Reader) place(ext Extent) (ready bool, err error) {
 	switch {
-	case ext.Info.Epoch != r.epoch && (r.part || ext.Info.Media != r.media):
+	case ext.Info.Epoch != r.epoch && r.part:
+		return false, io.ErrUnexpectedEOF // nobody has the run before any more
+	case ext.Info.Epoch != r.epoch && ext.Info.Media != r.media:
 		return false, io.EOF
 	case ext.Info.Epoch != r.epoch:
 		r.epoch, r.next, r.ended, r.gap = ext.Info.Epoch, ext.First, false, true

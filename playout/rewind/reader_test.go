@@ -229,6 +229,34 @@ func TestNewEpoch(t *testing.T) {
 	}
 }
 
+// TestPieceOfEarlierRun: when a later run has taken the place of the one of which a piece
+// is read, the piece is broken off, and there are no more of them.
+func TestPieceOfEarlierRun(t *testing.T) {
+	input := record(t, 20)
+	runs := &runs{Film: rewindtest.New(3, input)}
+	s := rewind.New(rewind.Config{Past: runs, Format: rewindtest.Format})
+	ext, _ := s.Extent()
+	piece := ext.Pieces()[1].Index
+	r, err := s.OpenPiece(t.Context(), piece)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, _, err := r.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	runs.swap(rewindtest.New(4, input[:ts.PacketLen]))
+	for err == nil {
+		_, _, err = r.Next(t.Context())
+	}
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("the piece ends with %v", err)
+	}
+	if _, err := s.OpenPiece(t.Context(), piece); !errors.Is(err, rewind.ErrNothing) {
+		t.Errorf("another begins: %v", err)
+	}
+}
+
 // TestPrologue: a decoder that begins with a block without tables gets them from those
 // before it.
 func TestPrologue(t *testing.T) {

@@ -261,7 +261,7 @@ func pieceAt(t time.Time) int64   { return t.UnixMilli() / PieceTime.Millisecond
 func pieceTime(i int64) time.Time { return time.UnixMilli(i * PieceTime.Milliseconds()) }
 
 // OpenPiece begins at a piece of a finished stream, or of one that goes on again; the
-// reader ends with it. ErrNothing: there is no such piece.
+// reader ends with it. ErrNothing: there is no such piece, or it is of an earlier run.
 func (s *Stream) OpenPiece(ctx context.Context, i int64) (*Reader, error) {
 	ext, ok := s.Extent()
 	if !ok || ext.Pieces() == nil || i < pieceAt(ext.From) || i > pieceAt(ext.To) {
