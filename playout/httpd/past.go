@@ -132,7 +132,7 @@ func (s *Server) recording(w http.ResponseWriter, r *http.Request, what string) 
 	name, isPiece := strings.CutPrefix(what, pieceDir)
 	_, ok := s.finished()
 	if isPiece && !ok && s.cfg.Past != nil {
-		_, ok = s.cfg.Past.Extent() // its source may be back while a player is at it
+		_, ok = s.cfg.Past.Extent() // its source may be back, with the same run, while a player is at it
 	}
 	if !ok {
 		why := "there is no recording here"
