@@ -110,6 +110,7 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 		return err
 	}
 	src.SetEpoch(epoch)
+	src.Announce(h)
 	link := stripe.Link{ID: info.Stream, Hosts: []string{h.Advertised().String()}, Name: f.name}
 	web, err := f.serve(func(urls []string) any { return describe("source", h, nil, urls) })
 	if err != nil {

@@ -212,8 +212,7 @@ func (s *Source) Run(ctx context.Context, to Publisher) error {
 	if s.cfg.Paced {
 		s.pacer.Slack = liveSlack
 	}
-	s.info.Root = to.ID()
-	s.announce(to)
+	s.Announce(to)
 	err = s.pump(ctx, to)
 	s.publish(to, ts.Cut{MediaTime: s.media}, stripe.End)
 	return err
@@ -303,10 +302,12 @@ func (s *Source) measure(to Publisher, c ts.Cut) {
 	}
 	s.info.Rate = uint64(rate)
 	s.info.Seq++
-	s.announce(to)
+	s.Announce(to)
 }
 
-func (s *Source) announce(to Publisher) {
-	s.announced = time.Now()
+// Announce tells what the stream is. Run does so too; to do it before lets nobody ask in
+// vain between the time that the link is known and the first block.
+func (s *Source) Announce(to Publisher) {
+	s.info.Root, s.announced = to.ID(), time.Now()
 	to.Announce(s.info.Sign(s.cfg.Key))
 }

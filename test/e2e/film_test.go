@@ -121,6 +121,7 @@ func filmed(t *testing.T) []byte {
 // and none of them all of it. The source is not there. A viewer has players seek in it
 // at once, and gives out every byte.
 func TestHalfHour(t *testing.T) {
+	t.Parallel()
 	need(t, "ffmpeg", "mpv")
 	film := filmed(t)
 	id, dirs := shoot(t, 3, film)

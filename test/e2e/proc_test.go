@@ -68,7 +68,7 @@ func together() error {
 	if said {
 		return nil
 	}
-	return flag.Set("test.parallel", strconv.Itoa(max(3, runtime.NumCPU())))
+	return flag.Set("test.parallel", strconv.Itoa(max(4, runtime.NumCPU())))
 }
 
 // A test binary that times out panics and cleans nothing up. So a second process
