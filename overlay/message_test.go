@@ -326,6 +326,20 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// What costs curve arithmetic is done with receipts that were asked for, and with no others.
+func TestReceiptsAreReadUnchecked(t *testing.T) {
+	weak := receiptsOf(1)
+	weak[0].Taker = membership.NodeID{1} // under this key any message verifies
+	if _, err := Decode(Encode(&Receipts{Of: weak})); err != nil {
+		t.Errorf("a taker's key was looked at before it was known whether anybody asked: %v", err)
+	}
+	info := stripe.Info{Stream: stripe.ID{9}, Layout: stripe.Layout{K: 2, M: 2}, BlockTime: 100 * time.Millisecond}
+	weak[0].Sig = [64]byte{1} // R is the identity, s is 0
+	if weak[0].Valid(&info, nodeID("giver")) {
+		t.Error("a receipt under a weak key is good")
+	}
+}
+
 // A message that nobody would take is not written.
 func TestEncodePanicsOnTooLong(t *testing.T) {
 	defer func() {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/stripecast/stripecast/membership"
 	"github.com/stripecast/stripecast/overlay"
 )
 
@@ -88,11 +89,12 @@ func TestReckons(t *testing.T) {
 	r := newRig(t, Config{Play: true, Gossips: true, Upload: 5e6})
 	m := &overlay.Receipts{Tag: r.id.Tag(), Epoch: r.info.Epoch, Of: []overlay.Receipt{
 		r.receipt("one", "giver", 9, 150),
-		r.receipt("one", "giver", 8, 100),     // once
-		r.receipt("two", "giver", 8, 60_000),  // for no more than there are shards
-		r.receipt("giver", "giver", 9, 100),   // not by itself
-		r.receipt("three", "giver", 4, 100),   // long ago
-		r.receipt("two", "somebody", 9, 1000), // another's
+		r.receipt("one", "giver", 8, 100),                                       // once
+		r.receipt("two", "giver", 8, 60_000),                                    // for no more than there are shards
+		r.receipt("giver", "giver", 9, 100),                                     // not by itself
+		r.receipt("three", "giver", 4, 100),                                     // long ago
+		r.receipt("two", "somebody", 9, 1000),                                   // another's
+		{Taker: membership.NodeID{1}, Period: 9, Shards: 100, Sig: [64]byte{1}}, // whose key signs anything
 	}}
 	slots := func() float64 {
 		return m.Slots(&r.info, testNode("giver"), 9, func(x *overlay.Receipt) bool {
