@@ -87,7 +87,7 @@ type peer struct {
 	fed     time.Time   // when it last was our parent, or was asked to be
 	checks  Allowance   // signature checks it may still cause
 	words   Allowance   // messages it may still send
-	shows   time.Time   // before which we do not show it our receipts again
+	shows   []showing   // of which streams it was just shown our receipts; MaxStreams at most
 }
 
 // New returns a participant that knows nobody yet.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stripecast/stripecast/membership"
 	"github.com/stripecast/stripecast/overlay"
+	"github.com/stripecast/stripecast/stripe"
 )
 
 // ledger is who gave us shards of a stream in this period, and what others signed that
@@ -74,10 +75,9 @@ func (c *Core) heardCredit(now time.Time, p *peer, s *stream, m overlay.Message)
 		}
 		s.ledger.hold(r)
 	case *overlay.Show:
-		if now.Before(p.shows) {
+		if !p.mayAsk(now, m.Tag) {
 			return
 		}
-		p.shows = now.Add(overlay.ShowEvery / 2)
 		c.out = append(c.out, Say{Peer: p.id, Msg: &overlay.Receipts{
 			Tag: s.info.Stream.Tag(), Epoch: s.info.Epoch, Of: s.ledger.best(period),
 		}})
@@ -88,6 +88,22 @@ func (c *Core) heardCredit(now time.Time, p *peer, s *stream, m overlay.Message)
 			}))
 		}
 	}
+}
+
+// showing is until when a peer is not shown our receipts of a stream again.
+type showing struct {
+	tag   stripe.Tag
+	until time.Time
+}
+
+// mayAsk reports whether a peer is shown our receipts of a stream now, and notes it.
+func (p *peer) mayAsk(now time.Time, tag stripe.Tag) bool {
+	p.shows = slices.DeleteFunc(p.shows, func(s showing) bool { return !now.Before(s.until) })
+	if len(p.shows) >= MaxStreams || slices.ContainsFunc(p.shows, func(s showing) bool { return s.tag == tag }) {
+		return false
+	}
+	p.shows = append(p.shows, showing{tag, now.Add(overlay.ShowEvery / 2)})
+	return true
 }
 
 // news reports whether a receipt is newer than what its taker signed before: of one

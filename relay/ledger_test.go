@@ -3,9 +3,11 @@ package relay
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stripecast/stripecast/membership"
 	"github.com/stripecast/stripecast/overlay"
+	"github.com/stripecast/stripecast/stripe"
 )
 
 // thanks are the receipts that the core sent to somebody, which must be true.
@@ -81,6 +83,24 @@ func TestShows(t *testing.T) {
 	want := []overlay.Receipt{r.receipt("child", "me", 3, 90), r.receipt("neighbour", "me", 2, 40), r.receipt("hasty", "me", 4, 0)}
 	if !slices.Equal(shown[0].Of, want) {
 		t.Errorf("showed %+v", shown[0].Of)
+	}
+}
+
+// Who asks in two streams is answered in both, and not twice in one.
+func TestShowsInEveryStream(t *testing.T) {
+	p, now := &peer{}, time.Unix(0, 0)
+	for i := range MaxStreams {
+		for n, want := range []bool{true, false} {
+			if got := p.mayAsk(now, stripe.Tag{byte(i)}); got != want {
+				t.Errorf("question %d in stream %d may be asked: %v", n, i, got)
+			}
+		}
+	}
+	if p.mayAsk(now, stripe.Tag{99}) {
+		t.Error("a peer asks in more streams than we carry")
+	}
+	if now = now.Add(overlay.ShowEvery); !p.mayAsk(now, stripe.Tag{1}) || len(p.shows) != 1 {
+		t.Errorf("after a while %d streams are remembered", len(p.shows))
 	}
 }
 
