@@ -90,6 +90,11 @@ func PeriodOf(info *stripe.Info, number uint64) uint32 {
 	return uint32(number / blocksAPeriod(info))
 }
 
+// Counts is for how many shards a receipt counts: no more than there are in a period.
+func (r *Receipt) Counts(info *stripe.Info) int {
+	return int(min(uint64(r.Shards), blocksAPeriod(info)*uint64(info.Layout.N())))
+}
+
 // Slots is how many slots a giver really uses, by the word of others: shards a block.
 // Only recent periods count, each taker once and for no more than there are stripes, and
 // who is counted: that is to check the signature too. In units of slots.
@@ -97,14 +102,13 @@ func (m *Receipts) Slots(info *stripe.Info, giver membership.NodeID, period uint
 	if m.Epoch != info.Epoch {
 		return 0
 	}
-	most := blocksAPeriod(info) * uint64(info.Layout.N())
-	shards := uint64(0)
+	shards := 0
 	for i := range m.Of {
 		r := &m.Of[i]
 		if r.Taker == giver || !r.Recent(period) || m.before(i, r.Taker) || !counts(r) {
 			continue
 		}
-		shards += min(uint64(r.Shards), most)
+		shards += r.Counts(info)
 	}
 	return float64(shards) / float64(blocksAPeriod(info))
 }

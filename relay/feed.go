@@ -39,6 +39,7 @@ func (s *stream) feed(now time.Time, o overlay.Feed) {
 }
 
 func (s *stream) starve(o overlay.Starve) {
+	s.gave(o.Child)
 	s.feeds[o.Stripe] = slices.DeleteFunc(s.feeds[o.Stripe], func(f feed) bool { return f.child == o.Child })
 }
 

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -51,8 +52,8 @@ func TestThanks(t *testing.T) {
 func TestShows(t *testing.T) {
 	r := newRig(t, Config{Play: true, Gossips: true, Upload: 5e6})
 	r.arrive("source", r.block(350)[:3]...)
-	for _, name := range []string{"child", "neighbour", "liar", "late", "hasty"} {
-		r.in(Up{Peer: testNode(name)})
+	for _, name := range []string{"child", "other", "liar", "late", "hasty"} {
+		r.feedChild(name, false, 350)
 	}
 	thank := func(from string, receipt overlay.Receipt) {
 		r.say(from, &overlay.Thanks{Tag: r.id.Tag(), Epoch: r.info.Epoch, Receipt: receipt})
@@ -60,7 +61,7 @@ func TestShows(t *testing.T) {
 	thank("child", r.receipt("child", "me", 2, 70))
 	thank("child", r.receipt("child", "me", 3, 90))
 	thank("child", r.receipt("child", "me", 2, 100)) // older than what it said before
-	thank("neighbour", r.receipt("neighbour", "me", 2, 40))
+	thank("other", r.receipt("other", "me", 2, 40))
 	thank("liar", r.receipt("liar", "me", 5, 500)) // of the future
 	thank("late", r.receipt("late", "me", 1, 500)) // of long ago
 	thank("hasty", r.receipt("hasty", "me", 4, 0)) // before its time, which hides nobody
@@ -80,9 +81,65 @@ func TestShows(t *testing.T) {
 	if len(shown) != 1 {
 		t.Fatalf("showed %d times", len(shown))
 	}
-	want := []overlay.Receipt{r.receipt("child", "me", 3, 90), r.receipt("neighbour", "me", 2, 40), r.receipt("hasty", "me", 4, 0)}
+	want := []overlay.Receipt{r.receipt("child", "me", 3, 90), r.receipt("other", "me", 2, 40), r.receipt("hasty", "me", 4, 0)}
 	if !slices.Equal(shown[0].Of, want) {
 		t.Errorf("showed %+v", shown[0].Of)
+	}
+}
+
+// Who was sent nothing says nothing of us, and pushes out nobody's word.
+func TestStrangersThankNobody(t *testing.T) {
+	r := newPullRig(t, sharing)
+	child := r.feedChild("child", false, 0)
+	r.feedChild("former", false, 0)
+	r.fill(140)
+	r.near("friend", 139, 0)
+	thank := func(from string, shards int) {
+		r.say(from, &overlay.Thanks{Tag: r.id.Tag(), Epoch: r.info.Epoch, Receipt: r.receipt(from, "me", 1, shards)})
+	}
+	r.say("former", &overlay.Leave{Stream: r.id, Stripe: child})
+	r.say("friend", &overlay.Want{Tag: r.id.Tag(), Pieces: []overlay.Piece{{Number: 130, Stripes: 1}}})
+	r.pass(rigBlock)
+	for _, name := range []string{"child", "former", "friend"} {
+		thank(name, 20)
+	}
+	for i := range maxHeld + 1 {
+		name := fmt.Sprint("stranger ", i)
+		r.up(name)
+		thank(name, 500)
+	}
+	r.took()
+	r.say("child", &overlay.Show{Tag: r.id.Tag()})
+	want := []overlay.Receipt{r.receipt("child", "me", 1, 20), r.receipt("former", "me", 1, 20), r.receipt("friend", "me", 1, 20)}
+	if got := said[*overlay.Receipts](r, "child"); len(got) != 1 || !slices.Equal(got[0].Of, want) {
+		t.Errorf("showed %+v", got)
+	}
+}
+
+// Of more than are kept the newest are, and of the most shards; of more than are shown
+// those that count for the most.
+func TestKeepsTheBestReceipts(t *testing.T) {
+	r := newRig(t, sharing)
+	var l ledger
+	add := func(name string, period uint32, shards int) {
+		l.hold(overlay.Receipt{Taker: testNode(name), Period: period, Shards: uint16(shards)})
+	}
+	add("old", 1, 500)
+	for i := range maxHeld - 2 {
+		add(fmt.Sprint(i), 2, 100)
+	}
+	add("small", 2, 1)
+	add("big", 2, 500) // for which the old one goes
+	add("more", 2, 2)  // and the small one
+	add("none", 2, 0)  // which does not stay
+	add("much", 2, 60_000)
+	for name, kept := range map[string]bool{"old": false, "small": false, "big": true, "more": false, "none": false, "much": true} {
+		if got := l.of(testNode(name)) >= 0; got != kept {
+			t.Errorf("that of %s is kept: %v", name, got)
+		}
+	}
+	if got := l.best(&r.info, 2); len(l.held) != maxHeld || got[0].Taker != testNode("big") || got[1].Taker != testNode("much") {
+		t.Errorf("%d are kept, first shown %+v", len(l.held), got[:2])
 	}
 }
 

@@ -67,7 +67,8 @@ const (
 	// resumeDebt is how far children that resume may overdraw what is left of the
 	// upload; then they wait too.
 	resumeDebt = 500 * time.Millisecond
-	// maxHeld is how many others' receipts are kept of a stream; the oldest goes.
+	// maxHeld is how many others' receipts are kept of a stream, of those we sent shards
+	// to; the oldest goes, and of one period the one of the fewest shards.
 	maxHeld = 64
 	// maxAsked is how many of our questions a peer may still answer; further
 	// answers' records are ignored.

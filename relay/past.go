@@ -215,6 +215,7 @@ func (s *stream) typical() int {
 // serve sends a neighbour a shard, from the window or from the store.
 func (c *Core) serve(s *stream, o pull.Serve) {
 	if b := s.window.at(o.Number); b != nil && b.have>>o.Stripe&1 == 1 {
+		s.gave(o.To)
 		c.out = append(c.out, Forward{Peer: o.To, Shard: b.shards[o.Stripe], Expires: o.Expires, Pulled: true})
 		return
 	}
