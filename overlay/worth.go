@@ -30,13 +30,14 @@ type shown struct {
 }
 
 // worth of a node among those who want our slots. A newcomer's record says nothing of
-// the stream yet.
+// the stream yet. Whose record we do not have, as when the book is full, may show that it
+// gives, but is not believed before.
 func (f *Forest) worth(now time.Time, id membership.NodeID) worth {
 	p := f.peers[id]
 	switch {
 	case p == nil && f.shares(id):
 		return claims
-	case p == nil, !f.shares(id) && now.Sub(p.since) >= youth:
+	case p == nil, !f.shares(id) && now.Sub(p.since) >= youth && !p.shown.gives(now):
 		return rides
 	}
 	return p.shown.worth(now)
@@ -47,11 +48,23 @@ func (f *Forest) shares(id membership.NodeID) bool {
 	return known && e.Slots > 0
 }
 
+// mayGive reports whether it is worth a question whether a node gives: it offers slots,
+// or we do not know.
+func (f *Forest) mayGive(id membership.NodeID) bool {
+	e, known := f.book.Get(id)
+	return !known || e.Slots > 0
+}
+
+// gives reports whether a peer has shown of late that it does.
+func (s *shown) gives(now time.Time) bool {
+	return s.slots >= leastGiven && now.Sub(s.at) < shownTime
+}
+
 func (s *shown) worth(now time.Time) worth {
 	switch {
 	case s.stale(now):
 		return claims
-	case s.slots >= leastGiven && now.Sub(s.at) < shownTime:
+	case s.gives(now):
 		return gives
 	case !s.held || now.Sub(s.since) < proveTime:
 		return claims
@@ -73,7 +86,7 @@ func (f *Forest) feigns(now time.Time, id membership.NodeID) bool {
 
 // askToShow asks who wants a slot, and all who have one, what they give.
 func (f *Forest) askToShow(now time.Time, from membership.NodeID) {
-	if f.shares(from) {
+	if f.mayGive(from) {
 		f.askOne(now, from)
 	}
 	if now.Before(f.showAt) {
@@ -82,7 +95,7 @@ func (f *Forest) askToShow(now time.Time, from membership.NodeID) {
 	f.showAt = now.Add(ShowEvery)
 	for _, b := range f.branches {
 		for _, c := range b.children {
-			if c.interior || f.shares(c.id) {
+			if c.interior || f.mayGive(c.id) {
 				f.askOne(now, c.id)
 			}
 		}
