@@ -10,7 +10,7 @@ import (
 
 // admit answers a request to be fed.
 func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subscribe) {
-	f.peers[from].live = m.Live
+	f.peers[from].live, f.peers[from].begs = m.Live, true
 	if reason, no := f.refusal(now, b, from, m); no {
 		if reason == Full && m.LastResort {
 			f.askToShow(now, from)

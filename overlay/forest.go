@@ -62,6 +62,7 @@ type Forest struct {
 	book     *membership.Book
 	rnd      *rand.Rand
 	peers    map[membership.NodeID]*peer // connected ones; never ranged over
+	gone     []departed                  // of late, in the order in which they went; maxGone at most
 	branches []*branch
 	head     uint64 // newest block number seen on any stripe
 	headSeen bool
@@ -95,11 +96,12 @@ type Forest struct {
 }
 
 type peer struct {
-	since       time.Time // connected
+	since       time.Time // connected, first of late
 	rtt, rttVar time.Duration
 	live        int  // stripes that it gets, as it said last
 	quiet       bool // it acknowledges nothing: it is dead, or cut off
 	mute        bool // it is connected, and silent in all that it should say: doubted
+	begs        bool // it asked us to feed it
 	shown       shown
 }
 
@@ -188,7 +190,9 @@ func (f *Forest) Up(now time.Time, id membership.NodeID) {
 	if f.peers[id] != nil {
 		return
 	}
-	f.peers[id] = &peer{since: now}
+	p := &peer{since: now}
+	f.recall(now, id, p)
+	f.peers[id] = p
 	f.awake(now)
 	for _, b := range f.branches {
 		if b.search != nil {
@@ -202,8 +206,11 @@ func (f *Forest) Up(now time.Time, id membership.NodeID) {
 
 // Down says that a peer is gone, or could not be reached.
 func (f *Forest) Down(now time.Time, id membership.NodeID) {
-	if p := f.peers[id]; p != nil && p.quiet {
-		f.quiet--
+	if p := f.peers[id]; p != nil {
+		if p.quiet {
+			f.quiet--
+		}
+		f.remember(now, id, p)
 	}
 	delete(f.peers, id)
 	for _, b := range f.branches {

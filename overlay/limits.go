@@ -180,6 +180,11 @@ const (
 	// proveTime is how long, from the first question on, one that offers slots is
 	// believed to give though nobody says so: it may have come just now.
 	proveTime = 30 * time.Second
+	// recallTime is how long it is remembered, though it went or did not ask, that one
+	// showed nothing all that time; and of maxGone who went at the most, of more the first
+	// to go is forgotten.
+	recallTime = 5 * time.Minute
+	maxGone    = 256
 	// leastGiven is how many slots others must say that a peer uses for it to give.
 	leastGiven = 0.5
 	// optimistic is the part of the slots, one in so many, that are given to those who

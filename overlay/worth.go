@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"slices"
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
@@ -62,6 +63,8 @@ func (s *shown) gives(now time.Time) bool {
 
 func (s *shown) worth(now time.Time) worth {
 	switch {
+	case s.failed(now):
+		return rides
 	case s.stale(now):
 		return claims
 	case s.gives(now):
@@ -75,6 +78,43 @@ func (s *shown) worth(now time.Time) worth {
 // stale reports whether a peer was not asked of late: slots were not short.
 func (s *shown) stale(now time.Time) bool {
 	return s.since.IsZero() || now.Sub(s.again) > showAgain
+}
+
+// failed reports whether a peer was asked for all of proveTime and showed nothing: that is
+// not forgotten when it does not ask for a while.
+func (s *shown) failed(now time.Time) bool {
+	return !s.since.IsZero() && !s.gives(now) && s.again.Sub(s.since) >= proveTime+ShowEvery && now.Sub(s.again) < recallTime
+}
+
+// departed is what is known of a peer that is gone and asked us to feed it.
+type departed struct {
+	id    membership.NodeID
+	since time.Time // first connected
+	shown shown
+	at    time.Time
+}
+
+// remember keeps what is known of a peer that goes: otherwise it would be new
+// whenever it came back.
+func (f *Forest) remember(now time.Time, id membership.NodeID, p *peer) {
+	if !p.begs {
+		return
+	}
+	p.shown.waits = false
+	if len(f.gone) >= maxGone {
+		f.gone = slices.Delete(f.gone, 0, 1)
+	}
+	f.gone = append(f.gone, departed{id: id, since: p.since, shown: p.shown, at: now})
+}
+
+// recall takes up again what was known of a peer that comes.
+func (f *Forest) recall(now time.Time, id membership.NodeID, p *peer) {
+	f.gone = slices.DeleteFunc(f.gone, func(d departed) bool {
+		if d.id == id && now.Sub(d.at) < recallTime {
+			p.since, p.shown, p.begs = d.since, d.shown, true
+		}
+		return d.id == id || now.Sub(d.at) >= recallTime
+	})
 }
 
 // feigns reports whether a peer that says it feeds others had the time to show it, and
@@ -107,7 +147,7 @@ func (f *Forest) askOne(now time.Time, id membership.NodeID) {
 	if p == nil || now.Before(p.shown.again) {
 		return
 	}
-	if p.shown.stale(now) {
+	if p.shown.stale(now) && !p.shown.failed(now) {
 		p.shown.since = now
 	}
 	p.shown.again, p.shown.waits = now.Add(ShowEvery), true
