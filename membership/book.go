@@ -14,6 +14,7 @@ import (
 type Entry struct {
 	*Signed
 	Expires time.Time
+	Since   time.Time // the book has had a record of the node
 	// Doubted says that gossip or our own eyes think the node gone. It is asked
 	// last, and kept: a rumour removes nobody.
 	Doubted bool
@@ -83,7 +84,7 @@ func (b *Book) Add(now time.Time, raw []byte) (changed bool, err error) {
 	if len(b.entries) >= b.most && !b.makeRoom(now) {
 		return false, nil
 	}
-	e = &Entry{Signed: rec, Expires: now.Add(rec.TTL)}
+	e = &Entry{Signed: rec, Expires: now.Add(rec.TTL), Since: now}
 	if len(b.entries) == 0 || e.Expires.Before(b.soonest) {
 		b.soonest = e.Expires
 	}

@@ -37,9 +37,7 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 		b.children = append(b.children, child{id: from, since: now})
 		f.children++
 		i = len(b.children) - 1
-		if p := f.peers[from]; !p.shown.held {
-			p.shown.held, p.shown.since = true, now // it can give from now on
-		}
+		f.peers[from].shown.held = true
 	}
 	if c := &b.children[i]; !c.evict.IsZero() {
 		c.evict, c.since = time.Time{}, now.Add(rootReturn)

@@ -10,7 +10,8 @@ import (
 // When there are not enough slots for all, everybody gets k stripes before anybody
 // gets more: who has fewer may take the place of a child that has more. But who gives
 // slots comes before who gives none: it gets comfort first, in the place of one that
-// rides, whatever that has, and keeps it. Nobody is shut out for giving none.
+// rides, whatever that has, and keeps it. Who only said that it would give comes after who
+// never did. Nobody is shut out for giving none.
 
 // comfort is as many stripes as let half as many parents vanish as may.
 func (f *Forest) comfort() int {
@@ -95,9 +96,9 @@ func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Sub
 		rich, its := f.rich(c.id), f.worth(now, c.id)
 		rank := 0
 		switch {
-		case rich && its == rides && (interior || needy || own > rides):
+		case rich && its <= rides && (interior || needy || own > rides):
 			rank = 4
-		case poor && its == rides:
+		case poor && its <= rides, needy && own == rides && its == feigned:
 			rank = 3
 		case rich && (interior || needy && (own > rides || f.peers[c.id].live > f.comfort())):
 			rank = 2

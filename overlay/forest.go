@@ -83,6 +83,7 @@ type Forest struct {
 	networks int       // up to manyNetworks
 	short    bool      // the source feeds nobody in some stripes
 	betterAt time.Time // when a nearer parent is next looked for
+	shortAt  time.Time // since when slots are short
 	showAt   time.Time // when children are next asked what they give
 
 	told     bool // parents know standing:

@@ -15,16 +15,17 @@ import (
 type worth uint8
 
 const (
-	rides  worth = iota // it offers no slots, or nobody says that it fills one
-	claims              // it offers some, and had no time to show more
-	gives               // others say that they get something through it
+	feigned worth = iota // it offers some, had time to fill one, and nobody says that it does
+	rides                // it offers no slots, or has just failed to show that it fills one
+	claims               // it offers some, and had no time to show more
+	gives                // others say that they get something through it
 )
 
 // shown is what a peer has shown us of what it gives.
 type shown struct {
 	waits bool      // it was asked and has not answered
 	held  bool      // it has, or had, a slot of ours
-	since time.Time // since when it owes us a proof; zero if it was never asked
+	since time.Time // since when it could have proved it; zero if it was never asked
 	again time.Time // not asked before
 	at    time.Time // when it last answered
 	slots float64   // that others said then they get through it
@@ -64,12 +65,12 @@ func (s *shown) gives(now time.Time) bool {
 func (s *shown) worth(now time.Time) worth {
 	switch {
 	case s.failed(now):
-		return rides
-	case s.stale(now):
-		return claims
+		return feigned
 	case s.gives(now):
 		return gives
-	case !s.held || now.Sub(s.since) < proveTime:
+	case s.stale(now):
+		return claims
+	case now.Sub(s.since) < proveTime:
 		return claims
 	}
 	return rides
@@ -121,7 +122,7 @@ func (f *Forest) recall(now time.Time, id membership.NodeID, p *peer) {
 // did not.
 func (f *Forest) feigns(now time.Time, id membership.NodeID) bool {
 	p := f.peers[id]
-	return p != nil && p.shown.worth(now) == rides
+	return p != nil && p.shown.worth(now) <= rides
 }
 
 // askToShow asks who wants a slot, and all who have one, what they give.
@@ -131,6 +132,9 @@ func (f *Forest) askToShow(now time.Time, from membership.NodeID) {
 	}
 	if now.Before(f.showAt) {
 		return
+	}
+	if now.Sub(f.showAt) > showAgain {
+		f.shortAt = now
 	}
 	f.showAt = now.Add(ShowEvery)
 	for _, b := range f.branches {
@@ -147,11 +151,28 @@ func (f *Forest) askOne(now time.Time, id membership.NodeID) {
 	if p == nil || now.Before(p.shown.again) {
 		return
 	}
-	if p.shown.stale(now) && !p.shown.failed(now) {
-		p.shown.since = now
+	if s := &p.shown; !s.failed(now) {
+		if s.stale(now) {
+			s.since = f.couldShow(now, id)
+		}
+		if !s.held && p.live < (f.cfg.Info.Layout.K+1)/2 {
+			s.since = now // it cannot pass on what it does not get
+		}
 	}
 	p.shown.again, p.shown.waits = now.Add(ShowEvery), true
 	f.send(id, &Show{Tag: f.cfg.Info.Stream.Tag()})
+}
+
+// couldShow is since when somebody who is asked now, and has something to pass on, could
+// have given: since we know of it, and since slots are short, for before nobody wanted its
+// slots either. It need not be since we asked: who goes from parent to parent is no newcomer
+// to each. It has time to answer in any case.
+func (f *Forest) couldShow(now time.Time, id membership.NodeID) time.Time {
+	at := later(f.shortAt, now.Add(ShowEvery-proveTime))
+	if e, known := f.book.Get(id); known {
+		at = later(at, e.Since)
+	}
+	return at
 }
 
 // Awaits reports whether a peer was asked for its receipts and has not answered.

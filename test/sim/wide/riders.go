@@ -67,6 +67,7 @@ type Riding struct {
 	Looks                    int              // at every participant, once a second
 	GiverShort               float64          // share of looks at one who gives at which it had fewer than k stripes
 	RiderWell, LiarWell      float64          // share of looks at the others at which they had k
+	RiderHas, LiarHas        float64          // stripes that flow to one of them
 	Bytes                    float64          // of control a second and participant, gossip not among them
 	FirstK                   [3]time.Duration // of those who give, from coming to k stripes: p50, p95, most
 }
@@ -102,22 +103,25 @@ func ExperimentRiders(cfg Config) Riding {
 	}
 	r.Want = float64(cfg.N*cfg.Layout.K) / float64(slots)
 	short, well, lies := 0, 0, 0
+	rider, liar := 0, 0 // stripes
 	for range int(SettleTime / time.Second) {
 		w.Run(time.Second)
 		r.Looks++
 		for _, n := range w.nodes[1:] {
-			switch has := n.live() >= cfg.Layout.K; {
-			case n.slots > 0 && !has:
-				short++
-			case n.slots == 0 && has && n.lies:
-				lies++
-			case n.slots == 0 && has:
-				well++
+			has := n.live()
+			switch {
+			case n.slots > 0:
+				short += below(has, cfg.Layout.K)
+			case n.lies:
+				liar, lies = liar+has, lies+1-below(has, cfg.Layout.K)
+			default:
+				rider, well = rider+has, well+1-below(has, cfg.Layout.K)
 			}
 		}
 	}
 	of := func(n, nodes int) float64 { return float64(n) / float64(max(1, nodes*r.Looks)) }
 	r.GiverShort, r.RiderWell, r.LiarWell = of(short, r.Givers), of(well, r.Riders), of(lies, r.Liars)
+	r.RiderHas, r.LiarHas = of(rider, r.Riders), of(liar, r.Liars)
 	r.Bytes = float64(w.Traffic().Bytes-before.Bytes) / SettleTime.Seconds() / float64(cfg.N)
 	var first []time.Duration
 	for _, n := range w.nodes[1:] {
@@ -128,4 +132,11 @@ func ExperimentRiders(cfg Config) Riding {
 	slices.Sort(first)
 	r.FirstK = [3]time.Duration{Quantile(first, 0.5), Quantile(first, 0.95), Quantile(first, 1)}
 	return r
+}
+
+func below(n, k int) int {
+	if n < k {
+		return 1
+	}
+	return 0
 }
