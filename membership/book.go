@@ -23,13 +23,15 @@ type Entry struct {
 	noDial   time.Time // not dialled again before
 }
 
-// Book is the candidate book: at most MaxBook signed records, or MaxSampled, newest
-// of each node, in the order of their IDs. It has one owner.
+// Book is the candidate book: at most MaxBook signed records, or MaxSampled, and those
+// of connected nodes, newest of each node, in the order of their IDs. It has one owner.
 type Book struct {
 	self    NodeID
 	open    Opener
 	most    int
 	sampled bool
+	near    map[NodeID]bool        // connected ones; never ranged over
+	spared  int                    // entries of those
 	entries []*Entry               // sorted by Node
 	byNode  map[NodeID]*Entry      // the same; never ranged over
 	homes   map[stripe.ID]*stripes // the same, of followed streams; never ranged over
@@ -52,12 +54,16 @@ func NewBook(self NodeID, open Opener) *Book {
 	if open == nil {
 		open = Open
 	}
-	return &Book{self: self, open: open, most: MaxBook, byNode: map[NodeID]*Entry{}, homes: map[stripe.ID]*stripes{}}
+	return &Book{self: self, open: open, most: MaxBook, near: map[NodeID]bool{}, byNode: map[NodeID]*Entry{}, homes: map[stripe.ID]*stripes{}}
 }
 
 // Sampled makes an empty book that of one who hears no gossip, and asks others for
 // samples of theirs: it keeps MaxSampled records.
 func (b *Book) Sampled() { b.most, b.sampled = MaxSampled, true }
+
+// OfSamples reports whether the book's owner hears no gossip: there are others of whom
+// it is not told.
+func (b *Book) OfSamples() bool { return b.sampled }
 
 // Add takes a signed record. It reports whether the book changed; an error means
 // that the bytes are not a valid record, which is its bearer's fault.
@@ -81,7 +87,7 @@ func (b *Book) Add(now time.Time, raw []byte) (changed bool, err error) {
 		b.renew(e, rec, now.Add(rec.TTL))
 		return true, nil
 	}
-	if len(b.entries) >= b.most && !b.makeRoom(now) {
+	if !b.near[node] && len(b.entries)-b.spared >= b.most && !b.makeRoom(now) {
 		return false, nil
 	}
 	e = &Entry{Signed: rec, Expires: now.Add(rec.TTL), Since: now}
@@ -89,6 +95,9 @@ func (b *Book) Add(now time.Time, raw []byte) (changed bool, err error) {
 		b.soonest = e.Expires
 	}
 	b.entries, b.byNode[node] = insert(b.entries, e), e
+	if b.near[node] {
+		b.spared++
+	}
 	b.crammed, b.oldest = time.Time{}, nil
 	b.list(e)
 	return true, nil
@@ -150,6 +159,9 @@ func (b *Book) eachHome(e *Entry, do func(in *[]*Entry)) {
 
 // forget takes an entry out of all but the list of entries.
 func (b *Book) forget(e *Entry) {
+	if b.near[e.Node] {
+		b.spared--
+	}
 	b.unlist(e)
 	delete(b.byNode, e.Node)
 }
@@ -178,16 +190,19 @@ func (b *Book) makeRoom(now time.Time) bool {
 		return false
 	}
 	b.Expire(now)
-	if len(b.entries) < b.most {
+	if len(b.entries)-b.spared < b.most {
 		return true
 	}
-	oldest := 0
+	oldest := -1
 	for i, e := range b.entries {
+		if b.near[e.Node] {
+			continue
+		}
 		if e.failures > 0 || !e.noDial.IsZero() {
 			b.remove(i)
 			return true
 		}
-		if e.Expires.Before(b.entries[oldest].Expires) {
+		if oldest < 0 || e.Expires.Before(b.entries[oldest].Expires) {
 			oldest = i
 		}
 	}
@@ -247,6 +262,33 @@ func (b *Book) Home(id stripe.ID, s int) []*Entry {
 		return of[s]
 	}
 	return nil
+}
+
+// Near says that a node is connected, or not any more. The records of those take no room
+// from others: what they say of themselves is the newest there is. When a full book's
+// neighbour goes, its record goes, unless there is room to be made.
+func (b *Book) Near(now time.Time, id NodeID, on bool) {
+	if b.near[id] == on {
+		return
+	}
+	b.crammed, b.oldest = time.Time{}, nil
+	_, known := b.byNode[id]
+	switch {
+	case on:
+		b.near[id] = true
+		if known {
+			b.spared++
+		}
+	default:
+		delete(b.near, id)
+		if !known {
+			return
+		}
+		if b.spared--; len(b.entries)-b.spared > b.most && !b.makeRoom(now) {
+			i, _ := search(b.entries, id)
+			b.remove(i)
+		}
+	}
 }
 
 // Doubt marks a node as probably gone.

@@ -135,6 +135,44 @@ func TestFullBook(t *testing.T) {
 	}
 }
 
+// Records of connected nodes take no room, and a crowd that comes and goes leaves none.
+func TestNeighboursTakeNoRoom(t *testing.T) {
+	b := fillBook(t)
+	known, stranger := NodeIDOf(testKey(7)), NodeIDOf(testKey(5000))
+	b.Near(start, known, true)
+	b.Near(start, known, true)
+	mustAdd(t, b, start, signed(4999, 1), true) // the room that it leaves
+	mustAdd(t, b, start, signed(4998, 1), false)
+	b.Near(start, stranger, true)
+	mustAdd(t, b, start, signed(5000, 1), true)
+	if len(b.All()) != MaxBook+2 {
+		t.Errorf("%d entries", len(b.All()))
+	}
+	b.DialFailed(start, known) // its record stays while it is connected
+	mustAdd(t, b, start, signed(4998, 1), false)
+	b.Confirm(known)
+
+	b.Near(start, stranger, false)
+	if _, ok := b.Get(stranger); ok || len(b.All()) != MaxBook+1 {
+		t.Errorf("a neighbour of a full book is gone, and there are %d entries", len(b.All()))
+	}
+	failed := NodeIDOf(testKey(9))
+	b.DialFailed(start, failed)
+	b.Near(start, known, false)
+	if _, ok := b.Get(known); !ok || len(b.All()) != MaxBook {
+		t.Errorf("it is there: %v, with %d others", ok, len(b.All())-1)
+	}
+	if _, ok := b.Get(failed); ok {
+		t.Error("who could not be dialled is still there")
+	}
+	b.Near(start, stranger, false) // as for a dial that failed
+	b.Expire(start.Add(time.Hour))
+	mustAdd(t, b, start.Add(time.Hour), signed(6000, 1), true)
+	if len(b.All()) != 1 {
+		t.Errorf("%d entries after an hour", len(b.All()))
+	}
+}
+
 func TestDoubtsRemoveNobody(t *testing.T) {
 	b := NewBook(NodeIDOf(testKey(0)), nil)
 	id := NodeIDOf(testKey(1))

@@ -13,9 +13,9 @@ const (
 	MaxStreams = 4
 	// MaxTTL is how long a record may ask to be kept. A longer one is cut to it.
 	MaxTTL = 30 * time.Minute
-	// MaxBook is how many records the book keeps. When it is full the expired
-	// go, then one whose last dial failed; if there is none the newcomer is
-	// refused.
+	// MaxBook is how many records the book keeps, besides those of connected nodes. When
+	// it is full the expired go, then one whose last dial failed; if there is none the
+	// newcomer is refused.
 	MaxBook = 2048
 	// MaxSampled is the same for one who hears no gossip but asks for samples. Then one
 	// that came longest ago goes too, if that is sampleKept.

@@ -79,7 +79,7 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 	have := f.homes()
 	if f.young(now) {
 		want = min(want, youngHomes) // who others are is still to be learned
-		if relays >= manyRelays {
+		if relays >= manyRelays || f.book.OfSamples() {
 			want = min(want, 1)
 		}
 	}

@@ -157,7 +157,8 @@ const (
 	youth      = 2 * time.Second
 	youngHomes = 3
 	// manyRelays is how many relays a newcomer must have been told of to have no more
-	// than one home stripe until then: there are most likely many more of them.
+	// than one home stripe until then: there are most likely many more of them, as there
+	// are if it hears no gossip.
 	manyRelays = MaxSample * 3 / 4
 	// stuckAfter is how long nothing may come on a stripe before who has free slots
 	// takes it as a home stripe, to get in before a leaf.

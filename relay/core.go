@@ -308,6 +308,7 @@ func (c *Core) up(now time.Time, id membership.NodeID) {
 		checks: NewAllowance(now, checkRate, checkBurst),
 		words:  NewAllowance(now, messageRate, messageBurst),
 	})
+	c.book.Near(now, id, true)
 	c.book.Confirm(id)
 	if raw := c.announcer.Raw(); raw != nil {
 		c.out = append(c.out, Say{Peer: id, Msg: &overlay.Hello{Record: raw}})
@@ -341,6 +342,7 @@ func (c *Core) down(now time.Time, in Down) {
 	}
 	if i, ok := c.findPeer(in.Peer); ok {
 		c.peers = slices.Delete(c.peers, i, i+1)
+		c.book.Near(now, in.Peer, false)
 	}
 	for _, s := range c.streams {
 		s.removePeer(in.Peer)

@@ -146,6 +146,7 @@ func (n *node) measured(p *node) {
 }
 
 func (n *node) up(p *node) {
+	n.book.Near(n.w.now(), p.id, true)
 	n.book.Confirm(p.id)
 	if raw := n.announcer.Raw(); raw != nil {
 		n.w.say(n, p, &overlay.Hello{Record: raw})
@@ -163,6 +164,7 @@ func (n *node) up(p *node) {
 }
 
 func (n *node) down(p *node) {
+	n.book.Near(n.w.now(), p.id, false)
 	if n.forest != nil {
 		n.forest.Down(n.w.now(), p.id)
 	}
