@@ -89,8 +89,7 @@ func TestProposed(t *testing.T) {
 }
 
 // While fewer than three neighbours have everything, the one with the fewest stripes
-// makes place: for one that proposes, and for one that is looked for, who is not to part
-// with anybody for it.
+// makes place: for one that proposes, and for one that is looked for.
 func TestThinNeighbours(t *testing.T) {
 	full := func() *rig {
 		r := newRig(t, nil)
@@ -118,7 +117,7 @@ func TestThinNeighbours(t *testing.T) {
 		r.p.Up(r.now, node(20))
 		r.pass(exchangeEvery)
 		asked := heardBy[*overlay.Window](r, 20)
-		if len(asked) != 1 || !asked[0].Ask || asked[0].Lonely {
+		if len(asked) != 1 || !asked[0].Ask {
 			t.Fatalf("one more hears %v", asked)
 		}
 		r.hear(20, &overlay.Window{Epoch: 9, Live: true, Stripes: stripes, Runs: []overlay.Run{{First: 0, Last: 9}}})

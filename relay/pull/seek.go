@@ -138,17 +138,13 @@ func (p *Puller) worth(nb *neighbour) float64 {
 	return float64(1+nb.good) / float64(1+nb.tries) * float64(bits.OnesCount64(nb.stripes&p.all))
 }
 
-// propose asks a connected peer to be a neighbour. Who is full does not say that it is
-// lonely: it takes only who has enough stripes for a block, and another would have parted
-// with a neighbour for nothing.
+// propose asks a connected peer to be a neighbour.
 func (p *Puller) propose(now time.Time, at *peer) {
 	if p.neighbour(at.id) != nil || len(p.near) >= MaxNeighbours && p.thin(now) == nil {
 		return
 	}
 	at.proposed = now.Add(proposeWait)
-	m := p.state(now, true)
-	m.Lonely = m.Lonely && len(p.near) < MaxNeighbours
-	p.say(at.id, m)
+	p.say(at.id, p.state(now, true))
 }
 
 // dropSilent parts with neighbours who say nothing, and forgets proposals and dials
