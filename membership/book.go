@@ -284,8 +284,12 @@ func (b *Book) Near(now time.Time, id NodeID, on bool) {
 		if !known {
 			return
 		}
-		if b.spared--; len(b.entries)-b.spared > b.most && !b.makeRoom(now) {
-			i, _ := search(b.entries, id)
+		b.spared--
+		b.Expire(now) // itself, maybe
+		if len(b.entries)-b.spared <= b.most || b.makeRoom(now) {
+			return
+		}
+		if i, ok := search(b.entries, id); ok {
 			b.remove(i)
 		}
 	}

@@ -173,6 +173,25 @@ func TestNeighboursTakeNoRoom(t *testing.T) {
 	}
 }
 
+// A neighbour whose record has expired when it goes takes nobody else's with it.
+func TestNeighbourExpires(t *testing.T) {
+	b := fillBook(t)
+	last := 5000 // whose ID comes after all others'
+	for i := 5000; i < 5400; i++ {
+		if a, c := NodeIDOf(testKey(i)), NodeIDOf(testKey(last)); bytes.Compare(a[:], c[:]) > 0 {
+			last = i
+		}
+	}
+	rec := smallRecord(last, 1)
+	rec.TTL = time.Second
+	b.Near(start, NodeIDOf(testKey(last)), true)
+	mustAdd(t, b, start, rec.Sign(testKey(last)), true)
+	b.Near(start.Add(2*time.Second), NodeIDOf(testKey(last)), false)
+	if len(b.All()) != MaxBook {
+		t.Errorf("%d entries", len(b.All()))
+	}
+}
+
 func TestDoubtsRemoveNobody(t *testing.T) {
 	b := NewBook(NodeIDOf(testKey(0)), nil)
 	id := NodeIDOf(testKey(1))

@@ -84,7 +84,7 @@ func (f *Forest) refusal(now time.Time, b *branch, from membership.NodeID, m *Su
 		return Loop, true // also if both ask each other: one of them must not
 	case !f.ready(now, b):
 		return NotReady, true
-	case len(b.path) >= MaxDepth:
+	case len(b.path) >= MaxDepth && (i < 0 || !b.children[i].evict.IsZero()):
 		return TooDeep, true
 	case m.IfNewer && (!b.holds || b.newest < m.From):
 		return Nothing, true

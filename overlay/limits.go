@@ -178,7 +178,7 @@ const (
 	ShowEvery = 5 * time.Second
 	showAgain = 20 * time.Second
 	shownTime = 60 * time.Second
-	// proveTime is how long, from the first question on, one that offers slots is
+	// proveTime is how long, from when it could have given on, one that offers slots is
 	// believed to give though nobody says so: it may have come just now.
 	proveTime = 30 * time.Second
 	// recallTime is how long it is remembered, though it went or did not ask, that one

@@ -103,8 +103,10 @@ func (f *Forest) seek(now time.Time, b *branch, replace bool) {
 		b.search = &search{replace: replace, next: now}
 		return
 	}
+	s := b.search
+	s.tidy, s.above = false, 0 // any will do now
 	if !replace {
-		b.search.replace, b.search.silent, b.search.probe, b.search.tidy = false, false, false, false
+		s.replace, s.silent, s.probe = false, false, false
 	}
 }
 

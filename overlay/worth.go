@@ -32,14 +32,13 @@ type shown struct {
 }
 
 // worth of a node among those who want our slots. A newcomer's record says nothing of
-// the stream yet. Whose record we do not have, as when the book is full, may show that it
-// gives, but is not believed before.
+// the stream yet.
 func (f *Forest) worth(now time.Time, id membership.NodeID) worth {
 	p := f.peers[id]
 	switch {
 	case p == nil && f.shares(id):
 		return claims
-	case p == nil, !f.shares(id) && now.Sub(p.since) >= youth && !p.shown.gives(now):
+	case p == nil, !f.shares(id) && now.Sub(p.since) >= youth:
 		return rides
 	}
 	return p.shown.worth(now)
@@ -48,13 +47,6 @@ func (f *Forest) worth(now time.Time, id membership.NodeID) worth {
 func (f *Forest) shares(id membership.NodeID) bool {
 	e, known := f.book.Get(id)
 	return known && e.Slots > 0
-}
-
-// mayGive reports whether it is worth a question whether a node gives: it offers slots,
-// or we do not know.
-func (f *Forest) mayGive(id membership.NodeID) bool {
-	e, known := f.book.Get(id)
-	return !known || e.Slots > 0
 }
 
 // gives reports whether a peer has shown of late that it does.
@@ -96,14 +88,15 @@ type departed struct {
 }
 
 // remember keeps what is known of a peer that goes: otherwise it would be new
-// whenever it came back.
+// whenever it came back. A crowd that asks once does not push out one that failed.
 func (f *Forest) remember(now time.Time, id membership.NodeID, p *peer) {
 	if !p.begs {
 		return
 	}
 	p.shown.waits = false
 	if len(f.gone) >= maxGone {
-		f.gone = slices.Delete(f.gone, 0, 1)
+		first := max(0, slices.IndexFunc(f.gone, func(d departed) bool { return !d.shown.failed(now) }))
+		f.gone = slices.Delete(f.gone, first, first+1)
 	}
 	f.gone = append(f.gone, departed{id: id, since: p.since, shown: p.shown, at: now})
 }
@@ -127,7 +120,7 @@ func (f *Forest) feigns(now time.Time, id membership.NodeID) bool {
 
 // askToShow asks who wants a slot, and all who have one, what they give.
 func (f *Forest) askToShow(now time.Time, from membership.NodeID) {
-	if f.mayGive(from) {
+	if f.shares(from) {
 		f.askOne(now, from)
 	}
 	if now.Before(f.showAt) {
@@ -139,7 +132,7 @@ func (f *Forest) askToShow(now time.Time, from membership.NodeID) {
 	f.showAt = now.Add(ShowEvery)
 	for _, b := range f.branches {
 		for _, c := range b.children {
-			if c.interior || f.mayGive(c.id) {
+			if c.interior || f.shares(c.id) {
 				f.askOne(now, c.id)
 			}
 		}
@@ -186,6 +179,9 @@ func (f *Forest) Showed(now time.Time, id membership.NodeID, slots float64) {
 	p := f.peers[id]
 	if p == nil {
 		return
+	}
+	if slots < leastGiven && p.shown.gives(now) {
+		p.shown.since = now // it is asked anew
 	}
 	p.shown.waits, p.shown.at, p.shown.slots = false, now, slots
 	if slots >= leastGiven {

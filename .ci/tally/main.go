@@ -38,7 +38,7 @@ type tally struct {
 
 func main() {
 	t := &tally{said: map[[2]string]string{}}
-	flag.Func("elsewhere", "`REGEXP` of tests that may be skipped", func(s string) (err error) {
+	flag.Func("elsewhere", "`REGEXP` of tests (PACKAGE.TEST) that may be skipped", func(s string) (err error) {
 		t.elsewhere, err = regexp.Compile(s)
 		return err
 	})
@@ -99,7 +99,7 @@ func (t *tally) end(e event) {
 		t.failed++
 		fmt.Print(said)
 	case "skip":
-		if t.elsewhere != nil && t.elsewhere.MatchString(e.Test) {
+		if t.elsewhere != nil && t.elsewhere.MatchString(e.Package+"."+e.Test) {
 			return
 		}
 		t.skipped++
