@@ -252,6 +252,7 @@ func (t tally) agrees(computed float64) bool {
 // make again what did not come.
 func TestArithmetic(t *testing.T) {
 	large(t)
+	t.Parallel()
 	losses := []float64{0.005, 0.01, 0.02, 0.05, 0.10}
 	var b strings.Builder
 	out := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -413,6 +414,7 @@ func volunteers(seed uint64) *World {
 // arithmetic names.
 func TestMassKill(t *testing.T) {
 	large(t)
+	t.Parallel()
 	n, m := stripe.DefaultLayout.N(), stripe.DefaultLayout.M
 	for _, f := range []float64{0.05, 0.10, 0.20} {
 		one, again := killSome(volunteers(1), f, false), kill{}

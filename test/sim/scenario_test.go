@@ -297,6 +297,7 @@ func hundred(d time.Duration) *World {
 // TestHundred: more than a hundred participants watch a minute.
 func TestHundred(t *testing.T) {
 	large(t)
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes a minute")
 	}

@@ -126,6 +126,7 @@ func (w *World) aftermath() (bad []string) {
 // TestSeed runs storms. One that fails says how to run it again.
 func TestSeed(t *testing.T) {
 	large(t)
+	t.Parallel()
 	first, last := uint64(1000), 1000+*seeds
 	if *seed != 0 {
 		first, last = *seed, *seed+1
