@@ -87,7 +87,7 @@ func (b *Book) Add(now time.Time, raw []byte) (changed bool, err error) {
 		b.renew(e, rec, now.Add(rec.TTL))
 		return true, nil
 	}
-	if !b.near[node] && len(b.entries)-b.spared >= b.most && !b.makeRoom(now) {
+	if !b.near[node] && b.taken() >= b.most && !b.makeRoom(now) {
 		return false, nil
 	}
 	e = &Entry{Signed: rec, Expires: now.Add(rec.TTL), Since: now}
@@ -190,7 +190,7 @@ func (b *Book) makeRoom(now time.Time) bool {
 		return false
 	}
 	b.Expire(now)
-	if len(b.entries)-b.spared < b.most {
+	if b.taken() < b.most {
 		return true
 	}
 	oldest := -1
@@ -273,27 +273,29 @@ func (b *Book) Near(now time.Time, id NodeID, on bool) {
 	}
 	b.crammed, b.oldest = time.Time{}, nil
 	_, known := b.byNode[id]
-	switch {
-	case on:
+	if on {
 		b.near[id] = true
 		if known {
 			b.spared++
 		}
-	default:
-		delete(b.near, id)
-		if !known {
-			return
-		}
-		b.spared--
-		b.Expire(now) // itself, maybe
-		if len(b.entries)-b.spared <= b.most || b.makeRoom(now) {
-			return
-		}
-		if i, ok := search(b.entries, id); ok {
-			b.remove(i)
-		}
+		return
+	}
+	delete(b.near, id)
+	if !known {
+		return
+	}
+	b.spared--
+	b.Expire(now) // itself, maybe
+	if b.taken() <= b.most || b.makeRoom(now) {
+		return
+	}
+	if i, ok := search(b.entries, id); ok {
+		b.remove(i)
 	}
 }
+
+// taken is how many of the book's places are: neighbours need none.
+func (b *Book) taken() int { return len(b.entries) - b.spared }
 
 // Doubt marks a node as probably gone.
 func (b *Book) Doubt(id NodeID) {

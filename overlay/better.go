@@ -43,8 +43,12 @@ func (f *Forest) seekBetter(now time.Time) {
 	if len(of) == 0 {
 		return
 	}
-	b := of[f.rnd.IntN(len(of))]
-	b.search = &search{replace: true, tidy: true, above: len(b.path), next: now}
+	of[f.rnd.IntN(len(of))].rise(now)
+}
+
+// rise begins to look for a parent nearer to the source, first of all among some.
+func (b *branch) rise(now time.Time, first ...membership.NodeID) {
+	b.search = &search{replace: true, tidy: true, above: len(b.path), next: now, queue: first}
 }
 
 // low reports whether a home stripe of ours is fed from so far down that one may be farHops nearer.
@@ -89,7 +93,7 @@ func (f *Forest) improvable(now time.Time, least int) (of []*branch) {
 // down for one that feeds others. Nobody need be known who is nearer.
 func (f *Forest) lift(now time.Time, b *branch) {
 	if b.home && len(b.path) > 2 && !f.ended && !f.leaving && f.settled(now, b) {
-		b.search = &search{replace: true, tidy: true, above: len(b.path), next: now}
+		b.rise(now)
 	}
 }
 
@@ -103,10 +107,7 @@ func (f *Forest) settled(now time.Time, b *branch) bool {
 func (f *Forest) seekRoot(now time.Time) bool {
 	for _, b := range f.branches {
 		if b.home && f.cover[b.stripe].roots < b.quota && f.settled(now, b) {
-			b.search = &search{
-				replace: true, tidy: true, above: len(b.path), next: now,
-				queue: []membership.NodeID{f.root()},
-			}
+			b.rise(now, f.root())
 			return true
 		}
 	}

@@ -134,8 +134,8 @@ const (
 	// tidyEvery is how often stripes taken from the source for want of a relay
 	// look for one, and home stripes are reconsidered.
 	tidyEvery = time.Second
-	// betterEvery is how often a nearer parent is looked for, up to twice as late; one
-	// that is farHops nearer to the source, every tidyEvery.
+	// betterEvery is how often a nearer parent is looked for, up to twice as late; in a
+	// home stripe one that is farHops nearer to the source, every other tidyEvery.
 	betterEvery = 5 * time.Second
 	farHops     = 2
 	// standbyEvery is how often a backup is asked whether it still would, and how
@@ -182,8 +182,8 @@ const (
 	// believed to give though nobody says so: it may have come just now.
 	proveTime = 30 * time.Second
 	// recallTime is how long it is remembered, though it went or did not ask, that one
-	// showed nothing all that time; and of maxGone who went at the most, of more the first
-	// to go is forgotten.
+	// showed nothing all that time; and of maxGone who went at the most; of more the first
+	// to go that did not fail to show is forgotten.
 	recallTime = 5 * time.Minute
 	maxGone    = 256
 	// leastGiven is how many slots others must say that a peer uses for it to give.
