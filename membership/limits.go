@@ -21,6 +21,13 @@ const (
 	// that came longest ago goes too, if that is sampleKept.
 	MaxSampled = 256
 	sampleKept = 30 * time.Second
+	// askSoon is how soon one who hears no gossip asks for records again; the time
+	// doubles each time up to askSeldom. Who lacks parents and has fewer than fewKnown
+	// records asks askNeedy peers at a time, and askSoon again if that brought new ones.
+	askSoon   = 500 * time.Millisecond
+	askSeldom = 5 * time.Second
+	askNeedy  = 3
+	fewKnown  = 64
 	// announceEvery is the least time between two records of ours; the time doubles
 	// each time up to nearEach for every node known, nearMost at the most, for what
 	// neighbours are told, and up to farEach for every node known for what the pool is

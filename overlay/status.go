@@ -29,6 +29,11 @@ func (f *Forest) Branch(now time.Time, s int) BranchStatus {
 	return st
 }
 
+// Needy reports whether we play, and parents feed us fewer stripes than that takes.
+func (f *Forest) Needy(now time.Time) bool {
+	return f.cfg.All && !f.cfg.Source && f.live(now) < f.cfg.Info.Layout.K
+}
+
 // Silent is on which wanted stripes nothing is to be expected now: bit i is stripe i.
 func (f *Forest) Silent(now time.Time) (stripes uint64) {
 	for _, b := range f.branches {

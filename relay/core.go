@@ -66,7 +66,7 @@ type Core struct {
 	expireAt time.Time // next look for records that are too old
 	askAt    time.Time // next question about wants, or for records
 
-	askPause time.Duration // between the last two questions for records
+	asker membership.Asker
 
 	announcer membership.Announcer
 	moved     bool // something happened that our connections may show
@@ -490,13 +490,18 @@ func (c *Core) ask(now time.Time) {
 	if len(c.wants) > 0 || c.cfg.Gossips {
 		return
 	}
-	c.askPause = min(max(2*c.askPause, askEvery), refreshEvery)
-	c.askAt = now.Add(c.askPause)
-	if len(c.peers) > 0 {
+	peers, pause := c.asker.Next(len(c.book.All()), c.needy(now))
+	c.askAt = now.Add(pause)
+	for range min(peers, len(c.peers)) {
 		for _, s := range c.streams {
 			c.question(c.peers[c.rnd.IntN(len(c.peers))], s.info.Stream)
 		}
 	}
+}
+
+// needy reports whether a stream's parents are too few to play it.
+func (c *Core) needy(now time.Time) bool {
+	return slices.ContainsFunc(c.streams, func(s *stream) bool { return s.forest.Needy(now) })
 }
 
 // wantAny takes up the streams that the book tells of, while there is room.

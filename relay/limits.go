@@ -96,9 +96,6 @@ const (
 	laneRate = 500_000
 	// askEvery separates questions for a stream that nobody told us of yet.
 	askEvery = 500 * time.Millisecond
-	// refreshEvery is how often one who hears no gossip asks for records; at first
-	// it asks after askEvery, and then twice as late each time.
-	refreshEvery = 5 * time.Second
 	// formerTime is how long after a peer last fed us its shards are taken without
 	// having been asked for: our Leave and what it sent before may each be under way for
 	// five seconds.

@@ -152,7 +152,7 @@ func (c *Core) openStream(now time.Time, info stripe.Info, raw []byte, own bool)
 	}, c.book, c.rnd)
 	c.share(now)
 	c.wants = slices.DeleteFunc(c.wants, func(id stripe.ID) bool { return id == info.Stream })
-	c.askPause = 0
+	c.asker.Hurry()
 	for _, p := range c.peers {
 		s.forest.Up(now, p.id)
 	}

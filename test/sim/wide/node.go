@@ -14,9 +14,8 @@ import (
 
 // What relay.Core does around a Forest, and when.
 const (
-	askEvery     = 500 * time.Millisecond
-	refreshEvery = 5 * time.Second
-	questions    = 3 // at a time, about a stream that nobody told of yet
+	askEvery  = 500 * time.Millisecond
+	questions = 3 // at a time, about a stream that nobody told of yet
 )
 
 // node is one participant: a Forest, and of relay.Core what a Forest needs.
@@ -46,7 +45,7 @@ type node struct {
 	inboxAt   time.Duration // when the first of them comes
 	unsettled bool
 	askAt     time.Duration
-	askPause  time.Duration
+	asker     membership.Asker
 	announcer membership.Announcer
 
 	toSpread  []byte // what gossip is to spread next
@@ -132,7 +131,7 @@ func (n *node) open() {
 		Self: n.id, Info: w.info, Source: n.index == 0, All: n.index != 0, Slots: n.slots, Back: w.Delay,
 	}, n.book, n.rnd)
 	n.announcer.Changed()
-	n.askPause = 0
+	n.asker.Hurry()
 	for _, l := range n.links {
 		n.measured(w.nodes[l.peer])
 	}
@@ -241,9 +240,9 @@ func (n *node) ask() {
 		}
 		return
 	}
-	n.askPause = min(max(2*n.askPause, askEvery), refreshEvery)
-	n.askAt = w.t + n.askPause
-	if len(n.links) > 0 {
+	peers, pause := n.asker.Next(len(n.book.All()), n.forest.Needy(w.now()))
+	n.askAt = w.t + pause
+	for range min(peers, len(n.links)) {
 		n.question()
 	}
 }
