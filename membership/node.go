@@ -40,3 +40,10 @@ func (id NodeID) Short() ShortID { return ShortID(id[:8]) }
 
 // String is the short ID in hexadecimal.
 func (s ShortID) String() string { return hex.EncodeToString(s[:]) }
+
+// Brief is the first eight letters of the ID that it is short for, as NodeID.Brief is.
+func (s ShortID) Brief() string {
+	var id NodeID
+	copy(id[:], s[:])
+	return id.Brief()
+}

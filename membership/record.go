@@ -27,6 +27,7 @@ type Carried struct {
 	Stream stripe.ID
 	Epoch  uint32
 	Source bool   // the node claims to be the stream's source; the stream's Info proves it
+	Plays  bool   // it is a viewer: it forwards besides
 	Homes  uint64 // bit i: stripe i is a home stripe
 	Free   int    // slots left for children of this stream
 	Depth  int    // hops from the source, at the deepest home stripe
@@ -50,11 +51,14 @@ var ErrRecord = errors.New("bad record")
 
 // The layout on the wire, in order: version 1, node 32, seq 6, ttl 2 (s),
 // slots 2, address count 1, per address its length 1 (4 or 16), the address and
-// port 2; stream count 1, per stream ID 32, epoch 4, flags 1 (1 = source),
+// port 2; stream count 1, per stream ID 32, epoch 4, flags 1 (1 = source, 2 = plays),
 // homes 8, free 2, depth 1; then the signature 64 over the domain and all before.
 const (
 	recordVersion = 1
 	recordDomain  = "stripecast record v1\x00"
+
+	flagSource = 1
+	flagPlays  = 2
 )
 
 // Sign encodes the record and signs it with the node's key. A record with more
@@ -77,7 +81,10 @@ func (r Record) Sign(key ed25519.PrivateKey) []byte {
 		w.U32(c.Epoch)
 		var flags uint8
 		if c.Source {
-			flags = 1
+			flags |= flagSource
+		}
+		if c.Plays {
+			flags |= flagPlays
 		}
 		w.U8(flags)
 		w.U64(c.Homes)
@@ -186,10 +193,10 @@ func parseRecord(b []byte) (rec Record, body, sig []byte, err error) {
 		r.Copy(c.Stream[:])
 		c.Epoch = r.U32()
 		flags := r.U8()
-		if flags > 1 {
+		if flags&^(flagSource|flagPlays) != 0 {
 			return refuse("flags")
 		}
-		c.Source = flags == 1
+		c.Source, c.Plays = flags&flagSource != 0, flags&flagPlays != 0
 		c.Homes = r.U64()
 		c.Free = int(r.U16())
 		c.Depth = int(r.U8())

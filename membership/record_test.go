@@ -31,7 +31,7 @@ func fullRecord(i int) Record {
 	}
 	for s := range MaxStreams {
 		r.Streams = append(r.Streams, Carried{
-			Stream: streamID(s), Epoch: 1<<32 - 1, Source: s == 0, Homes: 1<<63 | 1, Free: 0xffff, Depth: 0xff,
+			Stream: streamID(s), Epoch: 1<<32 - 1, Source: s == 0, Plays: s == 1, Homes: 1<<63 | 1, Free: 0xffff, Depth: 0xff,
 		})
 	}
 	return r
@@ -170,7 +170,7 @@ func TestSignedNonsenseIsRefused(t *testing.T) {
 		"multicast":          address([]byte{224, 0, 0, 1}, 1),
 		"broadcast":          address([]byte{255, 255, 255, 255}, 1),
 		"IPv4 in IPv6":       address(netip.MustParseAddr("::ffff:192.0.2.1").AsSlice(), 1),
-		"unknown flag":       carried(streamID(0), 2, 1),
+		"unknown flag":       carried(streamID(0), 4, 1),
 		"a stream twice":     carried(streamID(0), 0, 2),
 		"weak stream":        carried(weak, 0, 1),
 		"bytes left over":    forge(func(w *wire.Writer) { w.U8(0); w.U8(0); w.U8(0) }),
@@ -180,9 +180,10 @@ func TestSignedNonsenseIsRefused(t *testing.T) {
 		}
 	}
 	for what, raw := range map[string][]byte{
-		"no address":  forge(func(w *wire.Writer) { w.U8(0); w.U8(0) }),
-		"one":         address([]byte{192, 0, 2, 1}, 1),
-		"flagged one": carried(streamID(0), 1, 1),
+		"no address": forge(func(w *wire.Writer) { w.U8(0); w.U8(0) }),
+		"one":        address([]byte{192, 0, 2, 1}, 1),
+		"a source":   carried(streamID(0), 1, 1),
+		"a viewer":   carried(streamID(0), 2, 1),
 	} {
 		if _, err := OpenRecord(raw); err != nil {
 			t.Errorf("%s: %v", what, err)

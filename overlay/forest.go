@@ -94,6 +94,7 @@ type Forest struct {
 	out    []Output
 
 	ancestors []membership.ShortID // see Ancestors; nil if a path has changed
+	changes   []Change             // of parents, the last maxChanges
 }
 
 type peer struct {
@@ -119,6 +120,7 @@ type branch struct {
 	network netip.Prefix         // the parent's
 	spread  time.Duration        // of its times of arrival, as the connection to it has them
 	former  membership.NodeID    // the parent before, whose last shards are on their way
+	lost    bool                 // it was out of reach
 	path    []membership.ShortID // from the source to the parent, both included
 	backup  backup               // could be the parent; kept connected
 	unfit   []shun               // could not
@@ -130,12 +132,13 @@ type branch struct {
 	last  uint64 // newest block number fed to us
 	got   bool
 	seen  seen
-	begun time.Time // when a parent last accepted us as a newcomer
-	since time.Time // when a parent last accepted us
-	goBy  time.Time // when the parent, who asked us to go, has stopped feeding us
-	tardy int       // blocks that came too late, of late
-	heard time.Time // when a shard last came, or the parent accepted
-	late  time.Time // since when another stripe is ahead; zero if none is
+	begun time.Time     // when a parent last accepted us as a newcomer
+	since time.Time     // when a parent last accepted us
+	goBy  time.Time     // when the parent, who asked us to go, has stopped feeding us
+	tardy int           // blocks that came too late, of late
+	lag   time.Duration // how long after the first stripe blocks come, smoothed
+	heard time.Time     // when a shard last came, or the parent accepted
+	late  time.Time     // since when another stripe is ahead; zero if none is
 
 	newest    uint64 // block that we hold for children
 	holds     bool
@@ -220,7 +223,7 @@ func (f *Forest) Down(now time.Time, id membership.NodeID) {
 			b.search.answered(now, id)
 		}
 		if b.parent == id {
-			b.parent = membership.NodeID{}
+			b.former, b.parent, b.lost = id, membership.NodeID{}, true
 			b.shun(id, now)
 			f.seek(now, b, false)
 		}

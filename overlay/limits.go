@@ -81,6 +81,11 @@ const (
 
 	// arrivalSpan is of how many block numbers the first arrival is remembered.
 	arrivalSpan = 128
+	// lagParts is how much a block counts in what is smoothed of its stripe's lag: one in
+	// so many.
+	lagParts = 8
+	// maxChanges is how many changes of parents are remembered; the oldest is forgotten.
+	maxChanges = 32
 	// tardyMost is how many blocks, less two for each that came in time, a parent
 	// may bring too late.
 	tardyMost = 10

@@ -308,6 +308,7 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 		return
 	}
 	f.leaveParent(b)
+	f.note(now, b, from)
 	b.network = netip.Prefix{}
 	if e, known := f.book.Get(from); known {
 		b.network, _ = NetworkOf(e)
@@ -317,7 +318,7 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 	}
 	holes := b.search.silent && b.got && b.seen.missing() <= b.last
 	b.parent, b.search = from, nil
-	b.since, b.tardy, b.spread, b.goBy = now, 0, f.spread(from), time.Time{}
+	b.since, b.tardy, b.lag, b.spread, b.goBy = now, 0, 0, f.spread(from), time.Time{}
 	b.heard, f.heard, b.rest = now, now, 0
 	if holes {
 		// It was asked for what is newer; now also for what the old one owed us.

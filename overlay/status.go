@@ -14,6 +14,13 @@ type BranchStatus struct {
 	Live   bool              // fed by a parent that is not late
 	Home   bool
 	Made   bool // we make it ourselves
+
+	Path []membership.ShortID // from the source to the parent; nobody changes it
+	RTT  time.Duration        // to the parent, smoothed; 0 if it is not known
+	// Lag is how long after the first stripe blocks come on this one, smoothed; if none
+	// comes, for how long it has been behind.
+	Lag  time.Duration
+	Slow bool // there is a parent, and Lag is more than one may have
 }
 
 // Branch tells our place in stripe s.
@@ -25,8 +32,54 @@ func (f *Forest) Branch(now time.Time, s int) BranchStatus {
 	} else if !b.parent.IsZero() {
 		st.Depth = len(b.path)
 		st.Live = b.got && !f.silent(now, b)
+		st.Path = b.path
+		if p := f.peers[b.parent]; p != nil {
+			st.RTT = p.rtt
+		}
+		if st.Lag = b.lag; !b.late.IsZero() {
+			st.Lag = max(st.Lag, now.Sub(b.late))
+		}
+		st.Slow = st.Lag >= f.patience(b)
 	}
 	return st
+}
+
+// Cover is what others are known to give to one stripe.
+type Cover struct {
+	Relays int // that have it as a home stripe
+	Roots  int // of them, those next to the source, and those who make it
+	Free   int // slots of theirs that are
+}
+
+// Cover tells it of stripe s, as the book said within the last second or two.
+func (f *Forest) Cover(s int) Cover {
+	c := f.cover[s]
+	return Cover{Relays: c.relays, Roots: c.roots, Free: c.free}
+}
+
+// Crowd is who else takes part in a stream, of those whom the book knows and nobody
+// doubts. A viewer that gives nothing is known to nobody.
+type Crowd struct {
+	Relays  int // that do not play
+	Viewers int // that play, and share
+	Depth   int // the most hops from the source at which any of them stands in a home stripe
+}
+
+// Crowd counts them.
+func (f *Forest) Crowd() (c Crowd) {
+	for _, e := range f.book.All() {
+		carried, ok := e.Carries(f.cfg.Info.Stream)
+		switch {
+		case !ok || e.Doubted || carried.Source || carried.Epoch != f.cfg.Info.Epoch:
+			continue
+		case carried.Plays:
+			c.Viewers++
+		default:
+			c.Relays++
+		}
+		c.Depth = max(c.Depth, carried.Depth)
+	}
+	return c
 }
 
 // Needy reports whether we play, and parents feed us fewer stripes than that takes.
@@ -130,6 +183,7 @@ func (f *Forest) Advert() membership.Carried {
 		Stream: f.cfg.Info.Stream,
 		Epoch:  f.cfg.Info.Epoch,
 		Source: f.cfg.Source,
+		Plays:  f.cfg.All && !f.cfg.Source,
 	}
 	if f.leaving {
 		return c

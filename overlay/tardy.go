@@ -29,7 +29,9 @@ func (f *Forest) judge(now time.Time, b *branch, number uint64) {
 	if f.cfg.Source || number < b.last || now.Sub(b.since) < resumeTime {
 		return
 	}
-	if f.lag(now, number) >= max(2*f.patience(b), f.cfg.Back/2) {
+	lag := f.lag(now, number)
+	b.lag += (lag - b.lag) / lagParts
+	if lag >= max(2*f.patience(b), f.cfg.Back/2) {
 		b.tardy++
 	} else {
 		b.tardy = max(0, b.tardy-2)

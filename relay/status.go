@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
+	"github.com/stripecast/stripecast/overlay"
 	"github.com/stripecast/stripecast/relay/pull"
 	"github.com/stripecast/stripecast/stripe"
 )
@@ -35,6 +36,9 @@ type StreamStatus struct {
 
 	Neighbours int // with whom shards are pulled
 	Pull       pull.Counters
+
+	Crowd   overlay.Crowd    // who else takes part
+	Changes []overlay.Change // of parents, the last ones, oldest first
 }
 
 // StripeStatus is our place in one stripe.
@@ -47,6 +51,12 @@ type StripeStatus struct {
 	Made     bool // made here: the source feeds it to nobody
 	Wanted   bool
 	Children int
+
+	Path  []membership.ShortID // from the source to the parent; nobody changes it
+	RTT   time.Duration        // to the parent; 0 if it is not known
+	Lag   time.Duration        // behind the first stripe
+	Slow  bool                 // the lag is more than a parent may have
+	Cover overlay.Cover        // what others give to it
 }
 
 // Status tells how things stand.
@@ -68,6 +78,7 @@ func (s *stream) status(now time.Time, slots int) StreamStatus {
 		Info: s.info, Source: s.source, Ended: s.ended,
 		Head: s.window.head, Started: s.window.started, Window: s.window.bytes,
 		Children: s.forest.Children(), Slots: slots, Counters: s.stats,
+		Crowd: s.forest.Crowd(), Changes: s.forest.Changes(),
 	}
 	if s.pull != nil {
 		st.Neighbours, st.Pull = len(s.pull.Neighbours()), s.pull.Counters()
@@ -85,6 +96,7 @@ func (s *stream) status(now time.Time, slots int) StreamStatus {
 		st.Stripes = append(st.Stripes, StripeStatus{
 			Stripe: i, Parent: b.Parent, Depth: b.Depth, Live: b.Live, Home: b.Home, Made: b.Made,
 			Wanted: wants, Children: len(s.feeds[i]),
+			Path: b.Path, RTT: b.RTT, Lag: b.Lag, Slow: b.Slow, Cover: s.forest.Cover(i),
 		})
 	}
 	st.Spare = st.Live - s.info.Layout.K
