@@ -158,9 +158,12 @@ func (d *demo) open(ctx context.Context, httpGiven bool) error {
 	}
 	first := d.viewers[0]
 	var err error
-	d.web, err = serveHTTP(d.flags.http, !httpGiven, "demo", live, nil, func(urls []string) any {
-		return describe("view", first.host, first.player, urls)
-	})
+	d.web, err = (&site{
+		addr: d.flags.http, fallback: !httpGiven, name: "demo", stream: live, host: first.host,
+		status: func(urls []string) status { return describe("view", first.host, first.player, urls) },
+		ready:  func(flows func() error) error { return flows() },
+		count:  func() uint64 { return first.player.Stats().Played },
+	}).serve()
 	if err != nil {
 		return err
 	}

@@ -159,27 +159,48 @@ type web struct {
 	close   func()
 }
 
-// serve starts the HTTP server of a participant that does not play.
-func (n *node) serve(status func(urls []string) any) (*web, error) {
-	return serveHTTP(n.http, false, "", nil, nil, status)
+// site is what a participant's HTTP server shows.
+type site struct {
+	addr     string
+	fallback bool // addr is only a suggestion
+	name     string
+	stream   *httpd.Broadcaster // nil for a participant that does not play
+	past     *rewind.Stream
+	host     *host.Host
+	status   func(urls []string) status
+	// ready says why nothing can be expected of it yet, or nothing. flows is its means
+	// to find out whether count goes on counting.
+	ready func(flows func() error) error
+	count func() uint64
 }
 
-func serveHTTP(addr string, fallback bool, name string, stream *httpd.Broadcaster, past *rewind.Stream, status func(urls []string) any) (*web, error) {
+func (s *site) serve() (*web, error) {
 	w := &web{}
+	alive := &heartbeat{ask: func() { s.host.Status() }}
+	progress := &flow{count: s.count}
 	cfg := httpd.DefaultConfig()
-	cfg.Addr, cfg.Fallback, cfg.Name, cfg.Stream, cfg.Past = addr, fallback, name, stream, past
-	cfg.Status = func() any { return status(w.urls) }
+	cfg.Addr, cfg.Fallback, cfg.Name, cfg.Stream, cfg.Past = s.addr, s.fallback, s.name, s.stream, s.past
+	cfg.Status = func() any { return s.status(w.urls) }
+	cfg.Metrics = newMetrics(func() scrape { return scrape{s.status(w.urls), s.host.Net(), w.clients()} })
+	cfg.Healthy = alive.feel
+	cfg.Ready = func(ctx context.Context) error {
+		if err := alive.feel(ctx); err != nil {
+			return err
+		}
+		return s.ready(func() error { return progress.check(time.Now()) })
+	}
 	srv, err := httpd.New(cfg)
 	if err != nil {
 		return nil, fail(err, "give --http with a free port, as in 127.0.0.1:0")
 	}
 	w.url, w.clients = srv.URL(), srv.Clients
 	w.urls = []string{w.url}
-	if stream != nil {
+	if s.stream != nil {
 		w.urls = append(w.urls, w.url+"stream", w.url+"live.m3u")
 	}
 	// The server outlives the command's context, so that players get the end.
 	ctx, cancel := context.WithCancel(context.Background())
+	go progress.watch(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -96,7 +96,11 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 		return err
 	}
 	defer h.Leave()
-	web, err := f.serve(func(urls []string) any { return describe("relay", h, nil, urls) })
+	web, err := (&site{
+		addr: f.http, host: h,
+		status: func(urls []string) status { return describe("relay", h, nil, urls) },
+		ready:  func(func() error) error { return hasBegun(h.Status(), len(f.join) > 0, cfg.Streams) },
+	}).serve()
 	if err != nil {
 		return err
 	}

@@ -112,7 +112,12 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	src.SetEpoch(epoch)
 	src.Announce(h)
 	link := stripe.Link{ID: info.Stream, Hosts: []string{h.Advertised().String()}, Name: f.name}
-	web, err := f.serve(func(urls []string) any { return describe("source", h, nil, urls) })
+	web, err := (&site{
+		addr: f.http, host: h,
+		status: func(urls []string) status { return describe("source", h, nil, urls) },
+		ready:  func(flows func() error) error { return flows() },
+		count:  func() uint64 { return published(h.Status()) },
+	}).serve()
 	if err != nil {
 		return err
 	}

@@ -149,9 +149,12 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 		sinks = append(sinks, &fileSink{v.file, &v.media})
 	}
 	player := view.New(f.delay, sinks...)
-	web, err := serveHTTP(f.http, !httpGiven, link.Name, v.live, v.past, func(urls []string) any {
-		return describeView(h, player, v.past, urls)
-	})
+	web, err := (&site{
+		addr: f.http, fallback: !httpGiven, name: link.Name, stream: v.live, past: v.past, host: h,
+		status: func(urls []string) status { return describeView(h, player, v.past, urls) },
+		ready:  v.ready,
+		count:  func() uint64 { return player.Stats().Played },
+	}).serve()
 	if err != nil {
 		return err
 	}
@@ -201,6 +204,17 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 		return err
 	case err != nil && !errors.Is(err, sink.ErrReaderGone):
 		return fail(err, "check that there is room where -o writes to")
+	}
+	return nil
+}
+
+// ready says why there is nothing to see.
+func (v *viewer) ready(flows func() error) error {
+	if !v.gone.Load() {
+		return flows()
+	}
+	if _, ok := v.past.Finished(); !ok {
+		return errors.New("the source is gone, and nobody holds the past of it")
 	}
 	return nil
 }

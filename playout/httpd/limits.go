@@ -27,6 +27,7 @@ const (
 
 	headerTimeout = 5 * time.Second  // to send a request's header
 	answerTimeout = 10 * time.Second // to read an answer that is not the stream
+	probeTimeout  = 2 * time.Second  // to say whether all is well; then it is not
 	idleTimeout   = time.Minute      // between requests
 	closeTimeout  = 2 * time.Second  // for answers under way when Run ends
 

@@ -15,10 +15,13 @@ import (
 )
 
 // Paths that do not depend on the stream. Of a participant that does not play,
-// only the first two exist.
+// the last two do not exist.
 const (
 	pathPage     = "/"
 	pathStatus   = "/api/status"
+	pathMetrics  = "/metrics"
+	pathHealth   = "/healthz"
+	pathReady    = "/readyz"
 	pathPlaylist = "/live.m3u"
 	pathStream   = "/stream"
 )
@@ -31,6 +34,12 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.page(w)
 	case path == pathStatus:
 		s.status(w)
+	case path == pathMetrics && s.cfg.Metrics != nil:
+		s.cfg.Metrics.ServeHTTP(w, r)
+	case path == pathHealth:
+		probe(w, r, s.cfg.Healthy)
+	case path == pathReady:
+		probe(w, r, s.cfg.Ready)
 	case s.cfg.Stream == nil:
 		http.NotFound(w, r)
 	case path == pathPlaylist:

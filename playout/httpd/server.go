@@ -36,6 +36,13 @@ type Config struct {
 	Fallback bool
 	// Status is shown as JSON. It is called by many goroutines at once.
 	Status func() any
+	// Metrics is what a monitoring system gets; nil: nothing. It is asked by many
+	// goroutines at once, as the next two are.
+	Metrics http.Handler
+	// Healthy says why whoever runs the participant should start it again, and Ready
+	// why nothing should be expected of it yet; nil, the function or its answer: there
+	// is no reason. They answer when the context ends, at the latest.
+	Healthy, Ready func(context.Context) error
 	// Stream is what players get; nil for a participant that does not play.
 	Stream *Broadcaster
 	// Past is where players get what was before; nil: nowhere. It needs Stream.

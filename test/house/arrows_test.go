@@ -41,15 +41,16 @@ var others = map[string]struct {
 	tests bool     // only tests may
 	by    []string // empty: any package
 }{
-	"github.com/quic-go/quic-go":         {by: []string{"relay/quicnet"}},
-	"github.com/hashicorp/memberlist":    {by: []string{"membership/gossip"}},
-	"github.com/hashicorp/go-msgpack/v2": {by: []string{"membership/gossip"}, tests: true},
-	"github.com/klauspost/reedsolomon":   {by: []string{"fec"}},
-	"filippo.io/edwards25519":            {by: []string{"stripe"}},
-	"golang.org/x/sys":                   {by: []string{"relay/store"}},
-	"github.com/asticode/go-astits":      {tests: true},
-	"github.com/spf13/cobra":             {by: []string{"cmd/stripecast"}},
-	"github.com/spf13/pflag":             {by: []string{"cmd/stripecast"}},
+	"github.com/quic-go/quic-go":          {by: []string{"relay/quicnet"}},
+	"github.com/hashicorp/memberlist":     {by: []string{"membership/gossip"}},
+	"github.com/hashicorp/go-msgpack/v2":  {by: []string{"membership/gossip"}, tests: true},
+	"github.com/klauspost/reedsolomon":    {by: []string{"fec"}},
+	"filippo.io/edwards25519":             {by: []string{"stripe"}},
+	"golang.org/x/sys":                    {by: []string{"relay/store"}},
+	"github.com/asticode/go-astits":       {tests: true},
+	"github.com/prometheus/client_golang": {by: []string{"cmd/stripecast"}},
+	"github.com/spf13/cobra":              {by: []string{"cmd/stripecast"}},
+	"github.com/spf13/pflag":              {by: []string{"cmd/stripecast"}},
 }
 
 // arrowsPointDown finds imports of ours that the table does not have.
