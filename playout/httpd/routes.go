@@ -2,8 +2,10 @@ package httpd
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -14,17 +16,21 @@ import (
 	"github.com/stripecast/stripecast/stripe"
 )
 
-// Paths that do not depend on the stream. Of a participant that does not play,
+// Paths that do not depend on the stream; openapi.yaml describes all that there are. Of a participant that does not play,
 // the last two do not exist.
 const (
 	pathPage     = "/"
 	pathStatus   = "/api/status"
+	pathOpenAPI  = "/api/openapi.yaml"
 	pathMetrics  = "/metrics"
 	pathHealth   = "/healthz"
 	pathReady    = "/readyz"
 	pathPlaylist = "/live.m3u"
 	pathStream   = "/stream"
 )
+
+//go:embed openapi.yaml
+var openAPI string
 
 const retryAfter = "5" // seconds, with 503
 
@@ -34,6 +40,9 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.page(w)
 	case path == pathStatus:
 		s.status(w)
+	case path == pathOpenAPI:
+		w.Header().Set("Content-Type", "application/yaml")
+		io.WriteString(w, openAPI)
 	case path == pathMetrics && s.cfg.Metrics != nil:
 		s.cfg.Metrics.ServeHTTP(w, r)
 	case path == pathHealth:

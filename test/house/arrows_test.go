@@ -49,6 +49,7 @@ var others = map[string]struct {
 	"golang.org/x/sys":                    {by: []string{"relay/store"}},
 	"github.com/asticode/go-astits":       {tests: true},
 	"github.com/prometheus/client_golang": {by: []string{"cmd/stripecast"}},
+	"github.com/goccy/go-yaml":            {by: []string{"cmd/stripecast", "playout/httpd"}, tests: true},
 	"github.com/spf13/cobra":              {by: []string{"cmd/stripecast"}},
 	"github.com/spf13/pflag":              {by: []string{"cmd/stripecast"}},
 }
