@@ -161,6 +161,7 @@ func (d *demo) open(ctx context.Context, httpGiven bool) error {
 	d.web, err = (&site{
 		addr: d.flags.http, fallback: !httpGiven, name: "demo", stream: live, host: first.host,
 		status: func(urls []string) status { return describe("view", first.host, first.player, urls) },
+		forest: d.forest(first),
 		ready:  func(flows func() error) error { return flows() },
 		count:  func() uint64 { return first.player.Stats().Played },
 	}).serve()
@@ -169,6 +170,16 @@ func (d *demo) open(ctx context.Context, httpGiven bool) error {
 	}
 	d.say("viewers: %d; open %s in any player (mpv, VLC, ffplay), or %s in a browser", len(d.viewers), d.web.urls[1], d.web.url)
 	return nil
+}
+
+// forest is the first viewer's, and what the source knows besides.
+func (d *demo) forest(first *viewing) func() forestStatus {
+	rates, sourceRates := newPace(), newPace()
+	return func() forestStatus {
+		f := describeForest("view", first.host, first.player, rates)
+		f.Source = describeForest("source", d.source, nil, sourceRates).Source
+		return f
+	}
 }
 
 func (d *demo) openSource(ctx context.Context) error {

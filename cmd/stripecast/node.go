@@ -168,6 +168,7 @@ type site struct {
 	past     *rewind.Stream
 	host     *host.Host
 	status   func(urls []string) status
+	forest   func() forestStatus
 	// ready says why nothing can be expected of it yet, or nothing. flows is its means
 	// to find out whether count goes on counting.
 	ready func(flows func() error) error
@@ -181,6 +182,7 @@ func (s *site) serve() (*web, error) {
 	cfg := httpd.DefaultConfig()
 	cfg.Addr, cfg.Fallback, cfg.Name, cfg.Stream, cfg.Past = s.addr, s.fallback, s.name, s.stream, s.past
 	cfg.Status = func() any { return s.status(w.urls) }
+	cfg.Forest = func() any { return s.forest() }
 	cfg.Metrics = newMetrics(func() scrape { return scrape{s.status(w.urls), s.host.Net(), w.clients()} })
 	cfg.Healthy = alive.feel
 	cfg.Ready = func(ctx context.Context) error {

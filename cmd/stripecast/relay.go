@@ -96,9 +96,11 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 		return err
 	}
 	defer h.Leave()
+	rates := newPace()
 	web, err := (&site{
 		addr: f.http, host: h,
 		status: func(urls []string) status { return describe("relay", h, nil, urls) },
+		forest: func() forestStatus { return describeForest("relay", h, nil, rates) },
 		ready:  func(func() error) error { return hasBegun(h.Status(), len(f.join) > 0, cfg.Streams) },
 	}).serve()
 	if err != nil {

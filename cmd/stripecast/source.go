@@ -112,9 +112,11 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	src.SetEpoch(epoch)
 	src.Announce(h)
 	link := stripe.Link{ID: info.Stream, Hosts: []string{h.Advertised().String()}, Name: f.name}
+	rates := newPace()
 	web, err := (&site{
 		addr: f.http, host: h,
 		status: func(urls []string) status { return describe("source", h, nil, urls) },
+		forest: func() forestStatus { return describeForest("source", h, nil, rates) },
 		ready:  func(flows func() error) error { return flows() },
 		count:  func() uint64 { return published(h.Status()) },
 	}).serve()

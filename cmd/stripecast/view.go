@@ -148,10 +148,11 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 	if v.file != nil {
 		sinks = append(sinks, &fileSink{v.file, &v.media})
 	}
-	player := view.New(f.delay, sinks...)
+	player, rates := view.New(f.delay, sinks...), newPace()
 	web, err := (&site{
 		addr: f.http, fallback: !httpGiven, name: link.Name, stream: v.live, past: v.past, host: h,
 		status: func(urls []string) status { return describeView(h, player, v.past, urls) },
+		forest: func() forestStatus { return describeForest("view", h, player, rates) },
 		ready:  v.ready,
 		count:  func() uint64 { return player.Stats().Played },
 	}).serve()
@@ -430,11 +431,7 @@ func viewLine(h *host.Host, player *view.Player) func() string {
 			return "the stream is gone; waiting for it"
 		}
 		s, net, p := st.Streams[0], h.Net(), player.Stats()
-		shared := 0.0
-		if net.In > 0 {
-			shared = float64(net.Out) / float64(net.In)
-		}
 		return fmt.Sprintf("%s  delay %.1f s  spare %d  shared %.2f  played %d  skipped %d",
-			rate(payload.rate(time.Now(), p.Payload)), p.Delay.Seconds(), s.Spare, shared, p.Played, p.Skipped)
+			rate(payload.rate(time.Now(), p.Payload)), p.Delay.Seconds(), s.Spare, sharedRatio(net), p.Played, p.Skipped)
 	}
 }

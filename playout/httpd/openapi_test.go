@@ -129,7 +129,7 @@ func TestAnswersAreDescribed(t *testing.T) {
 		w.Header().Set("Content-Type", r.Header.Get("Accept"))
 		w.Write([]byte("x 1\n"))
 	})
-	relay := serve(t, func(c *Config) { c.Healthy, c.Ready, c.Metrics = no, no, metrics })
+	relay := serve(t, func(c *Config) { c.Healthy, c.Ready, c.Metrics, c.Forest = no, no, metrics, c.Status })
 	empty := serve(t, func(c *Config) { c.Stream, c.StartTimeout = NewBroadcaster(), time.Millisecond })
 	f, _ := film(t, 8)
 	f.Index(true)
@@ -148,7 +148,7 @@ func TestAnswersAreDescribed(t *testing.T) {
 		code := fmt.Sprint(resp.StatusCode)
 		given[path][code] = append(given[path][code], kind)
 	}
-	for _, path := range []string{"/", "/api/status", "/api/openapi.yaml", "/healthz", "/readyz"} {
+	for _, path := range []string{"/", "/api/status", "/api/forest", "/api/openapi.yaml", "/healthz", "/readyz"} {
 		note(path, relay.URL()+path[1:], "", "")
 		note(path, gone.URL()+path[1:], "", "")
 	}

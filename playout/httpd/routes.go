@@ -21,6 +21,7 @@ import (
 const (
 	pathPage     = "/"
 	pathStatus   = "/api/status"
+	pathForest   = "/api/forest"
 	pathOpenAPI  = "/api/openapi.yaml"
 	pathMetrics  = "/metrics"
 	pathHealth   = "/healthz"
@@ -39,7 +40,9 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	case path == pathPage:
 		s.page(w)
 	case path == pathStatus:
-		s.status(w)
+		answerJSON(w, s.cfg.Status())
+	case path == pathForest && s.cfg.Forest != nil:
+		answerJSON(w, s.cfg.Forest())
 	case path == pathOpenAPI:
 		w.Header().Set("Content-Type", "application/yaml")
 		io.WriteString(w, openAPI)
@@ -76,10 +79,10 @@ func isSuffix(suffix string) bool {
 	return false
 }
 
-func (s *Server) status(w http.ResponseWriter) {
-	b, err := json.MarshalIndent(s.cfg.Status(), "", "  ")
+func answerJSON(w http.ResponseWriter, v any) {
+	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		http.Error(w, "the status cannot be written as JSON: "+err.Error(), http.StatusInternalServerError)
+		http.Error(w, "this cannot be written as JSON: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

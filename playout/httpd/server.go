@@ -36,6 +36,8 @@ type Config struct {
 	Fallback bool
 	// Status is shown as JSON. It is called by many goroutines at once.
 	Status func() any
+	// Forest is what the page draws, as JSON; nil: nothing. Likewise.
+	Forest func() any
 	// Metrics is what a monitoring system gets; nil: nothing. It is asked by many
 	// goroutines at once, as the next two are.
 	Metrics http.Handler
