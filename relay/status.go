@@ -52,11 +52,20 @@ type StripeStatus struct {
 	Wanted   bool
 	Children int
 
+	Fed   []membership.NodeID  // the children
 	Path  []membership.ShortID // from the source to the parent; nobody changes it
 	RTT   time.Duration        // to the parent; 0 if it is not known
 	Lag   time.Duration        // behind the first stripe
 	Slow  bool                 // the lag is more than a parent may have
 	Cover overlay.Cover        // what others give to it
+}
+
+// fed is the children of a stripe, in the order in which they came.
+func (s *stream) fed(stripe int) (ids []membership.NodeID) {
+	for _, f := range s.feeds[stripe] {
+		ids = append(ids, f.child)
+	}
+	return ids
 }
 
 // Status tells how things stand.
@@ -96,7 +105,7 @@ func (s *stream) status(now time.Time, slots int) StreamStatus {
 		st.Stripes = append(st.Stripes, StripeStatus{
 			Stripe: i, Parent: b.Parent, Depth: b.Depth, Live: b.Live, Home: b.Home, Made: b.Made,
 			Wanted: wants, Children: len(s.feeds[i]),
-			Path: b.Path, RTT: b.RTT, Lag: b.Lag, Slow: b.Slow, Cover: s.forest.Cover(i),
+			Fed: s.fed(i), Path: b.Path, RTT: b.RTT, Lag: b.Lag, Slow: b.Slow, Cover: s.forest.Cover(i),
 		})
 	}
 	st.Spare = st.Live - s.info.Layout.K

@@ -22,6 +22,7 @@ type forestStatus struct {
 	Node    string  `json:"node"`
 	Stream  string  `json:"stream"` // ID; empty if none is carried
 	Name    string  `json:"name"`
+	Media   string  `json:"media"`
 	K       int     `json:"k"`
 	M       int     `json:"m"`
 	Rate    uint64  `json:"rate"` // bits/s of stream
@@ -36,6 +37,7 @@ type forestStatus struct {
 	In      float64 `json:"in"`  // bits/s on the wire, of late
 	Out     float64 `json:"out"` // likewise
 	Slots   int     `json:"slots"`
+	Problem string  `json:"problem"` // with what is kept on disk, in words; empty: none
 
 	Stripes []placeStatus  `json:"stripes"`
 	Parents []parentStatus `json:"parents"` // each once
@@ -57,7 +59,11 @@ type placeStatus struct {
 	Made     bool     `json:"made"` // here, from others
 	Wanted   bool     `json:"wanted"`
 	Children int      `json:"children"`
+	Fed      []string `json:"fed"` // of the children the first maxFed
 }
+
+// maxFed is how many children of a stripe are named; of more, the number is told.
+const maxFed = 16
 
 type parentStatus struct {
 	Node    string  `json:"node"`
@@ -107,6 +113,9 @@ func describeForest(role string, h *host.Host, player *view.Player, rates *pace)
 		Stripes: []placeStatus{}, Parents: []parentStatus{}, Changes: []changeStatus{},
 		Source: rootStatus{Thin: -1, Branches: []rootStripe{}},
 	}
+	if kept := h.Store(); kept != nil {
+		out.Problem = kept.Stats().Problem
+	}
 	if len(st.Streams) == 0 {
 		return out
 	}
@@ -135,6 +144,7 @@ func describeForest(role string, h *host.Host, player *view.Player, rates *pace)
 // fillForest is the part that comes from the Core.
 func fillForest(out *forestStatus, now time.Time, s relay.StreamStatus) {
 	out.Stream, out.Name, out.Rate, out.Ended = s.Info.Stream.String(), s.Info.Name, s.Info.Rate, s.Ended
+	out.Media = s.Info.Media.String()
 	out.K, out.M = s.Info.Layout.K, s.Info.Layout.M
 	out.Root = membership.NodeID(s.Info.Root).Brief()
 	out.Spare, out.Live, out.Slots = s.Spare, s.Live, s.Slots
@@ -142,7 +152,10 @@ func fillForest(out *forestStatus, now time.Time, s relay.StreamStatus) {
 		p := placeStatus{
 			Stripe: b.Stripe, Parent: brief(b.Parent), Path: []string{}, Depth: b.Depth,
 			RTT: b.RTT.Seconds(), Late: b.Lag.Seconds(), Live: b.Live, Slow: b.Slow, Home: b.Home,
-			Made: b.Made, Wanted: b.Wanted, Children: b.Children,
+			Made: b.Made, Wanted: b.Wanted, Children: b.Children, Fed: []string{},
+		}
+		for _, id := range b.Fed[:min(len(b.Fed), maxFed)] {
+			p.Fed = append(p.Fed, id.Brief())
 		}
 		for _, id := range b.Path {
 			p.Path = append(p.Path, id.Brief())

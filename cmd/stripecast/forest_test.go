@@ -19,6 +19,7 @@ var noon = time.Unix(1_700_000_000, 0)
 // is slow in one of them, and one that was just lost.
 func placed() relay.StreamStatus {
 	root, one, two := membership.NodeID{1}, membership.NodeID{2}, membership.NodeID{3}
+	fed := make([]membership.NodeID, maxFed+4)
 	s := relay.StreamStatus{
 		Info:  stripe.Info{Stream: stripe.ID{9}, Name: "film", Layout: stripe.Layout{K: 2, M: 1}, Rate: 1e6, Root: root},
 		Spare: -1, Live: 1, Slots: 7, Children: 3,
@@ -30,7 +31,7 @@ func placed() relay.StreamStatus {
 	}
 	for i := range 3 {
 		s.Stripes = append(s.Stripes, relay.StripeStatus{
-			Stripe: i, Parent: one, Depth: 2, Live: i == 0, Wanted: true, Children: i,
+			Stripe: i, Parent: one, Depth: 2, Live: i == 0, Wanted: true, Children: len(fed), Fed: fed,
 			Path: []membership.ShortID{root.Short(), one.Short()},
 			RTT:  20 * time.Millisecond, Lag: time.Duration(i) * 350 * time.Millisecond, Slow: i == 1,
 			Cover: overlay.Cover{Relays: 4 - i, Free: 9},
@@ -49,7 +50,7 @@ func TestFillForest(t *testing.T) {
 	if f.K != 2 || f.M != 1 || f.Spare != -1 || f.Root != root || len(f.Stripes) != 3 {
 		t.Errorf("%+v", f)
 	}
-	if p := f.Stripes[1]; p.Parent != one || len(p.Path) != 2 || p.Path[0] != root || p.Path[1] != one || p.RTT != 0.02 || p.Late != 0.35 || !p.Slow || p.Live {
+	if p := f.Stripes[1]; p.Parent != one || len(p.Path) != 2 || p.Path[0] != root || p.Path[1] != one || p.RTT != 0.02 || p.Late != 0.35 || !p.Slow || p.Live || p.Children != maxFed+4 || len(p.Fed) != maxFed {
 		t.Errorf("%+v", p)
 	}
 	if p := f.Stripes[2]; p.Parent != "" || len(p.Path) != 0 || p.Path == nil {
