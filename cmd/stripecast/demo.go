@@ -242,7 +242,7 @@ func (d *demo) addViewer(sinks []view.Sink) error {
 
 // watch shows how it goes, and kills, until ctx ends.
 func (d *demo) watch(ctx context.Context) {
-	defer d.show()()
+	defer d.keepSaying(d.line())()
 	var kill <-chan time.Time
 	if d.flags.kill > 0 {
 		t := time.NewTicker(d.flags.kill)
@@ -268,19 +268,6 @@ func (d *demo) watch(ctx context.Context) {
 	}
 }
 
-// show keeps saying how it goes, until the function that it returns is called.
-func (d *demo) show() (end func()) {
-	stop, shown := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(shown)
-		statusLine(d.console, d.line(), stop)
-	}()
-	return func() {
-		close(stop)
-		<-shown
-	}
-}
-
 // rehearse kills m relays at a time, and prints what the viewers saw.
 func (d *demo) rehearse(ctx context.Context) error {
 	dying := &sync.WaitGroup{}
@@ -291,7 +278,7 @@ func (d *demo) rehearse(ctx context.Context) error {
 		mend: d.replace,
 	}
 	r.report.Stream, r.report.Name, r.report.Layout = d.info.Stream.String(), "demo", d.layout.String()
-	end := d.show()
+	end := d.keepSaying(d.line())
 	err := r.run(ctx)
 	end()
 	if len(r.report.Rounds) > 0 {

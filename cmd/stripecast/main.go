@@ -26,7 +26,7 @@ func run(args []string, stdin *os.File, stdout io.Writer, stderr io.Writer) int 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the first signal asks, a second one kills
-	cmd := newRoot(&console{in: stdin, out: stdout, err: stderr})
+	cmd := newRoot(&console{in: stdin, out: stdout, err: onTerminal(stderr)})
 	cmd.SetArgs(args)
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)
@@ -105,7 +105,8 @@ its own; viewers play from any k of them.
   stripecast source video.ts --loop       publish; prints the link
   stripecast relay LINK                   lend this machine's uplink to a stream
   stripecast view LINK --player mpv       watch
-  stripecast drill LINK                   lose parents on purpose; says what it cost`),
+  stripecast drill LINK                   lose parents on purpose; says what it cost
+  stripecast status                       how what runs here is doing`),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -115,7 +116,7 @@ its own; viewers play from any k of them.
 		return misuse(err, fmt.Sprintf("%s --help shows the flags", cmd.CommandPath()))
 	})
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what happens inside, to standard error")
-	root.AddCommand(newSource(c), newRelay(c), newView(c), newDrill(c), newDemo(c), newKey(c), newVersion(c))
+	root.AddCommand(newSource(c), newRelay(c), newView(c), newDrill(c), newDemo(c), newStatus(c), newKey(c), newVersion(c))
 	tellApart(root)
 	return root
 }

@@ -208,7 +208,9 @@ func (s *site) serve() (*web, error) {
 		defer close(done)
 		srv.Run(ctx)
 	}()
+	removeNote := leaveNote(w.url)
 	w.close = func() {
+		removeNote()
 		cancel()
 		<-done
 	}

@@ -111,9 +111,7 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 	if f.newPool {
 		c.say("others join with: --join %s", h.Advertised())
 	}
-	stop := make(chan struct{})
-	defer close(stop)
-	go statusLine(c, relayLine(h), stop)
+	defer c.keepSaying(relayLine(h))()
 	<-ctx.Done()
 	return nil
 }

@@ -127,13 +127,11 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	fmt.Fprintln(c.out, link)
 	c.say("publishing %s: %s, %s, %v, blocks of %v; status at %s", f.name, info.Media, rate(float64(info.Rate)), info.Layout, info.BlockTime, web.url)
 	c.say("watch it with: stripecast view %s", link)
-	stop := make(chan struct{})
-	go statusLine(c, sourceLine(h), stop)
+	defer c.keepSaying(sourceLine(h))()
 	err = src.Run(ctx, h)
 	if ctx.Err() == nil {
 		awaitChildren(ctx, h)
 	}
-	close(stop)
 	return err
 }
 

@@ -199,30 +199,56 @@ func describeStream(s relay.StreamStatus) streamStatus {
 	return d
 }
 
-// statusLine is one line for people, every second on a terminal and every ten
-// elsewhere, until stop is closed.
+// How often a status line is written where it is not rewritten: often for talkative,
+// and then seldom.
+const (
+	lineEvery  = 10 * time.Second
+	talkative  = time.Minute
+	lineSeldom = time.Minute
+)
+
+// statusLine is one line for people until stop is closed: on a terminal rewritten every
+// second, elsewhere one now and then.
 func statusLine(c *console, line func() string, stop <-chan struct{}) {
-	every, end := 10*time.Second, "\n"
-	terminal := isTerminal(c.err)
+	screen, terminal := c.err.(*calm)
+	every := lineEvery
 	if terminal {
-		every, end = time.Second, ""
+		every = time.Second
+		defer screen.end()
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for {
+	for passed := time.Duration(0); ; {
 		select {
 		case <-tick.C:
-			if text := line(); text != "" && terminal {
-				fmt.Fprintf(c.err, "\r%s\x1b[K%s", text, end)
-			} else if text != "" {
-				fmt.Fprintf(c.err, "%s%s", text, end)
-			}
 		case <-stop:
-			if terminal {
-				fmt.Fprintln(c.err)
-			}
 			return
 		}
+		text := line()
+		switch {
+		case text == "":
+		case terminal:
+			screen.show(text)
+		default:
+			fmt.Fprintln(c.err, text)
+		}
+		if passed += every; !terminal && passed == talkative {
+			every = lineSeldom
+			tick.Reset(every)
+		}
+	}
+}
+
+// keepSaying shows a status line until the function that it returns is called.
+func (c *console) keepSaying(line func() string) (end func()) {
+	stop, said := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(said)
+		statusLine(c, line, stop)
+	}()
+	return func() {
+		close(stop)
+		<-said
 	}
 }
 

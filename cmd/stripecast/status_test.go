@@ -12,29 +12,69 @@ import (
 	"github.com/stripecast/stripecast/relay/host"
 )
 
-// TestStatusLine: on what is no terminal it is a line each ten seconds, and none
-// while there is nothing to say.
+// TestStatusLine: on what is no terminal it is a line each ten seconds for a minute, then
+// one a minute, and none while there is nothing to say.
 func TestStatusLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		n := 0
+		began, n := time.Now(), 0
 		line := func() string {
 			if n++; n == 2 {
 				return ""
 			}
-			return fmt.Sprint("line ", n)
+			return fmt.Sprint(time.Since(began))
 		}
 		stop, done := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(done)
 			statusLine(&console{err: &out}, line, stop)
 		}()
-		<-time.After(35 * time.Second)
+		<-time.After(185 * time.Second)
 		close(stop)
 		<-done
-		if got := out.String(); got != "line 1\nline 3\n" {
+		if got := strings.Fields(out.String()); strings.Join(got, " ") != "10s 30s 40s 50s 1m0s 2m0s 3m0s" {
 			t.Errorf("%q", got)
 		}
+	})
+}
+
+// TestCalm: on a terminal the line is rewritten in its place, and only if it is another;
+// what else is said goes above it, also in pieces.
+func TestCalm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		c := &console{err: &calm{to: &out}}
+		texts := []string{"one", "one", "", "two", "two", "two", "two"}
+		next := 0
+		line := func() string { next++; return texts[next-1] }
+		stop, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			statusLine(c, line, stop)
+		}()
+		expect := func(after time.Duration, want string) {
+			t.Helper()
+			<-time.After(after)
+			synctest.Wait()
+			if got := out.String(); got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+			out.Reset()
+		}
+		one, two := eraseLine+wrapOff+"one"+wrapOn, eraseLine+wrapOff+"two"+wrapOn
+		c.say("before")
+		expect(3500*time.Millisecond, "before\n"+one)
+		c.say("between")
+		expect(time.Second, eraseLine+"between\n"+wrapOff+"one"+wrapOn+two)
+		fmt.Fprint(c.err, "in pie")
+		expect(time.Second, eraseLine+"in pie") // nothing is put into it
+		fmt.Fprint(c.err, "ces\n")
+		expect(time.Millisecond, "ces\n"+strings.TrimPrefix(two, eraseLine))
+		close(stop)
+		<-done
+		expect(0, "\n")
+		c.say("after")
+		expect(0, "after\n")
 	})
 }
 

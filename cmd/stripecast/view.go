@@ -171,9 +171,7 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 	}()
 	url, line := v.begin(ctx, h, player, link, web)
 	close(v.begun)
-	stop := make(chan struct{})
-	go statusLine(v.console, line, stop)
-	defer close(stop)
+	defer v.keepSaying(line)()
 
 	if v.file != nil {
 		v.wrote = make(chan error, 1)
