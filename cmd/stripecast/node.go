@@ -198,7 +198,7 @@ func (s *site) serve() (*web, error) {
 	w.url, w.clients = srv.URL(), srv.Clients
 	w.urls = []string{w.url}
 	if s.stream != nil {
-		w.urls = append(w.urls, w.url+"stream", w.url+"live.m3u")
+		w.urls = append(w.urls, w.url+"stream", w.url+"live.m3u", strings.TrimSuffix(w.url, "/")+httpd.LivePath)
 	}
 	// The server outlives the command's context, so that players get the end.
 	ctx, cancel := context.WithCancel(context.Background())

@@ -189,6 +189,16 @@ func (b *Broadcaster) start() int {
 	return ready
 }
 
+// oldest is the first random access block, else the oldest.
+func (b *Broadcaster) oldest() int {
+	for i := range b.ring {
+		if b.ring[i].access {
+			return i
+		}
+	}
+	return 0
+}
+
 // newest is where a client goes on that fell out of the ring.
 func (b *Broadcaster) newest() int {
 	for i := len(b.ring) - 1; i >= 0; i-- {
@@ -212,6 +222,11 @@ type Follower struct {
 // one, or of one that begins meanwhile, however short it is. Close the follower
 // when done.
 func (b *Broadcaster) Follow(ctx context.Context) (*Follower, error) {
+	return b.follow(ctx, b.start)
+}
+
+// follow is Follow from the place in the ring that start says.
+func (b *Broadcaster) follow(ctx context.Context, start func() int) (*Follower, error) {
 	for run := -1; ; {
 		b.mu.Lock()
 		if run < 0 {
@@ -219,7 +234,7 @@ func (b *Broadcaster) Follow(ctx context.Context) (*Follower, error) {
 		}
 		if (b.live || b.run != run) && len(b.ring) > 0 {
 			b.stats.Clients++
-			f := &Follower{b: b, format: b.format, run: b.run, next: b.first + uint64(b.start())}
+			f := &Follower{b: b, format: b.format, run: b.run, next: b.first + uint64(start())}
 			b.mu.Unlock()
 			return f, nil
 		}
@@ -247,18 +262,24 @@ func (f *Follower) Close() {
 // anything does. All clients share the bytes. It returns io.EOF at the end of
 // the broadcast.
 func (f *Follower) Next(ctx context.Context) (before, data []byte, err error) {
+	s, lagged, err := f.await(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f.before(s, lagged), s.data, nil
+}
+
+// await waits for the next slot. lagged: what came before it was missed.
+func (f *Follower) await(ctx context.Context) (s slot, lagged bool, err error) {
 	for {
 		s, lagged, changed, err := f.look()
-		if err != nil {
-			return nil, nil, err
-		}
-		if changed == nil {
-			return f.before(s, lagged), s.data, nil
+		if err != nil || changed == nil {
+			return s, lagged, err
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+			return slot{}, false, ctx.Err()
 		}
 	}
 }

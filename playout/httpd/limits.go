@@ -1,6 +1,10 @@
 package httpd
 
-import "time"
+import (
+	"time"
+
+	"github.com/stripecast/stripecast/playout/hls"
+)
 
 // Every bound of this package.
 const (
@@ -24,6 +28,14 @@ const (
 	fallbackPorts = 100
 	// pieceLen is the most that is written under one deadline, in bytes.
 	pieceLen = 64 << 10
+
+	// MaxIdle is how long live HLS is made while nobody asks for it.
+	MaxIdle = 30 * time.Second
+	// lingerTime is how long after its last request an HLS player counts as one.
+	lingerTime = 5 * time.Second
+	// blockTimeout is how long a playlist or a part that is not there yet is waited for;
+	// then the playlist is sent as it is, and of a part it is said that there is none.
+	blockTimeout = 3 * hls.SegmentTarget
 
 	headerTimeout = 5 * time.Second  // to send a request's header
 	answerTimeout = 10 * time.Second // to read an answer that is not the stream

@@ -34,9 +34,6 @@ var (
 		"style-src " + hash(pageStyle) + "; script-src " + hash(pageScript)
 )
 
-// liveList is the playlist of live HLS, for the page's player.
-const liveList = "/live/index.m3u8"
-
 func hash(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
@@ -55,7 +52,7 @@ func (s *Server) page(w http.ResponseWriter) {
 		Style                  template.CSS
 		Script                 template.JS
 	}{
-		s.name, s.cfg.Stream != nil, s.cfg.Past != nil, liveList, pathPlaylist, pathStream,
+		s.name, s.cfg.Stream != nil, s.cfg.Past != nil, LivePath, pathPlaylist, pathStream,
 		pathRecording + playlistName, template.URL(pageIconURL), template.CSS(pageStyle), template.JS(pageScript),
 	})
 }

@@ -58,6 +58,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.playlist(w, r)
 	case path == pathStream:
 		s.stream(w, r, "")
+	case strings.HasPrefix(path, pathLive):
+		s.live(w, r, strings.TrimPrefix(path, pathLive))
 	case strings.HasPrefix(path, pathRecording):
 		s.recording(w, r, strings.TrimPrefix(path, pathRecording))
 	default:
@@ -108,10 +110,6 @@ func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
 		}
 		path = RecordingPath(ext)
 	}
-	host := r.Host
-	if host == "" {
-		host = s.listener.Addr().String()
-	}
 	title := strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {
 			return -1
@@ -119,7 +117,7 @@ func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
 		return c
 	}, s.name)
 	w.Header().Set("Content-Type", "audio/x-mpegurl")
-	fmt.Fprintf(w, "#EXTM3U\n#EXTINF:-1,%s\nhttp://%s%s\n", title, host, path)
+	fmt.Fprintf(w, "#EXTM3U\n#EXTINF:-1,%s\nhttp://%s%s\n", title, s.authority(r), path)
 }
 
 // stream sends the live bytes until the broadcast or the client ends; those from a

@@ -3,6 +3,7 @@
 // otherwise.
 //
 //	playout ──Push──▶ Broadcaster ══ one ring ══▶ a Follower per client ──▶ player
+//	                          ├── segmenter, while asked for ══ live HLS ══▶ players
 //	                          └── caught up ──┐
 //	rewind.Stream ──▶ a Reader per client ════╧════════════════════════▶ player
 //
@@ -79,6 +80,7 @@ type Server struct {
 	clients  atomic.Int64 // answers that hold a client's place
 	rewinds  atomic.Int64 // of them, those that take the past
 	conns    atomic.Int64
+	segments *segmenter // nil: there is no stream
 }
 
 // New listens. Run serves.
@@ -96,6 +98,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("httpd: a past of no stream")
 	}
 	s := &Server{cfg: cfg, host: strings.ToLower(host), name: cfg.Name}
+	if cfg.Stream != nil {
+		s.segments = newSegmenter(cfg.Stream)
+	}
 	if s.name == "" {
 		s.name = "live"
 	}
@@ -129,8 +134,14 @@ func (s *Server) URL() string {
 	return "http://" + addr.String() + "/"
 }
 
-// Clients is how many take the stream or its past now.
-func (s *Server) Clients() int { return int(s.clients.Load()) }
+// Clients is how many take the stream or its past now. All HLS players are one.
+func (s *Server) Clients() int {
+	n := int(s.clients.Load())
+	if s.segments != nil && s.segments.watched(time.Now()) {
+		n++
+	}
+	return n
+}
 
 // Run serves until ctx ends; then streams end cleanly, and Run returns nil.
 // Call it once.
@@ -143,6 +154,10 @@ func (s *Server) Run(ctx context.Context) error {
 		MaxHeaderBytes:    maxHeader,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnState:         s.countConns,
+	}
+	if s.segments != nil {
+		s.segments.start(ctx)
+		defer s.segments.wait()
 	}
 	closed := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {

@@ -342,7 +342,7 @@ func TestDefaultPortTaken(t *testing.T) {
 	if !regexp.MustCompile(`^http://127\.0\.0\.1:7\d\d\d/$`).MatchString(viewer.url) || strings.Contains(viewer.url, ":7080") {
 		t.Errorf("it serves at %s", viewer.url)
 	}
-	if st := viewer.status(t); len(st.URLs) != 3 || st.URLs[0] != viewer.url {
+	if st := viewer.status(t); len(st.URLs) != 4 || st.URLs[0] != viewer.url {
 		t.Errorf("status names %q", st.URLs)
 	}
 	// One that was told where to serve takes no other port.

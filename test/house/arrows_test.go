@@ -26,7 +26,9 @@ var arrows = map[string][]string{
 	"relay/source":      {"fec", "membership", "stripe", "stripe/ts"},
 	"membership/gossip": {"membership", "relay/quicnet", "stripe/wire"},
 	"playout/sink":      {"playout"},
-	"playout/httpd":     {"playout", "playout/rewind", "stripe"},
+	"playout/hls":       {"playout/remux", "stripe"},
+	"playout/httpd":     {"playout", "playout/hls", "playout/rewind", "stripe"},
+	"playout/remux":     {"stripe", "stripe/ts"},
 	"playout/rewind":    {"stripe"},
 	"playout/view":      {"playout", "relay", "stripe"},
 

@@ -13,7 +13,7 @@ import (
 
 // bounded is the packages that keep what strangers send, or read a number of theirs.
 var bounded = []string{
-	"membership", "membership/gossip", "overlay", "playout", "playout/httpd", "playout/rewind", "playout/sink",
+	"membership", "membership/gossip", "overlay", "playout", "playout/hls", "playout/httpd", "playout/remux", "playout/rewind", "playout/sink",
 	"relay", "relay/host", "relay/pull", "relay/quicnet", "stripe", "stripe/ts",
 }
 

@@ -1,0 +1,86 @@
+//go:build unix
+
+package e2e
+
+import (
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// startLoop is a source that sends the built-in clip for ever, and a viewer of it that
+// plays.
+func startLoop(t testing.TB, args ...string) (viewer *node, link string) {
+	t.Helper()
+	file := writeFile(t, "clip.ts", record(t, 0, clipTime))
+	_, link = startSource(t, options{}, file, "--loop", "--name", "clip", "--upload", "40M")
+	viewer = startViewer(t, "viewer", link, args...)
+	playing(t, viewer)
+	return viewer, link
+}
+
+// output is what a program that ends by itself prints.
+func output(t testing.TB, program string, args ...string) string {
+	t.Helper()
+	p := launch(t, options{}, program, program, args...)
+	p.mustEnd(t, patience)
+	return p.out.String() + p.err.String()
+}
+
+// TestLiveHLS: ffprobe finds picture and sound, ffmpeg decodes it without complaint and
+// mpv plays it, while the live edge moves.
+func TestLiveHLS(t *testing.T) {
+	t.Parallel()
+	need(t, "ffmpeg", "ffprobe", "mpv", "curl")
+	viewer, _ := startLoop(t)
+	url := viewer.url + "live/index.m3u8"
+	if st := viewer.status(t); len(st.URLs) != 4 || st.URLs[3] != url {
+		t.Errorf("the status names %q", st.URLs)
+	}
+	found := output(t, "ffprobe", "-v", "error", "-show_entries", "stream=codec_name,width", "-of", "csv=p=0", url)
+	if !strings.Contains(found, "h264,640") || !strings.Contains(found, "aac") {
+		t.Errorf("ffprobe finds %q", found)
+	}
+	hint := func() string {
+		text := output(t, "curl", "-sS", "--fail", viewer.url+"live/stream.m3u8")
+		m := regexp.MustCompile(`PRELOAD-HINT:TYPE=PART,URI="([^"]+)"`).FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("no hint in\n%s", text)
+		}
+		return m[1]
+	}
+	before := hint()
+	mpv := launch(t, options{}, "mpv", "mpv", append(words(mpvCommand)[1:], "--length=2", url)...)
+	// It is allowed to find the tables of each segment anew.
+	decoder := launch(t, options{}, "ffmpeg", "ffmpeg", "-v", "error", "-nostdin", "-i", url, "-t", "3", "-f", "null", "-")
+	if after := hint(); after == before {
+		eventually(t, patience, "the live edge moves", func() bool { return hint() != before })
+	}
+	// What comes next is waited for.
+	if b, err := exec.Command("curl", "-sS", "--fail", "--max-time", "10", viewer.url+"live/"+hint()).Output(); err != nil || !strings.Contains(string(b), "moof") {
+		t.Errorf("the part that comes next: %d bytes, %v", len(b), err)
+	}
+	advances(t, mpv, mpvPosition, 1)
+	mpv.mustEnd(t, patience)
+	decoder.mustEnd(t, patience)
+	if decoder.err.Len() > 0 {
+		t.Errorf("ffmpeg: %s", decoder.err)
+	}
+	noneSkipped(t, viewer)
+}
+
+// TestHLSCannot: a codec that cannot be in it is told, and where to go instead.
+func TestHLSCannot(t *testing.T) {
+	t.Parallel()
+	need(t, "ffmpeg", "curl")
+	file := ffmpeg(t, "old.ts", join(pictures(3*time.Second, "320x240"), words("-c:v mpeg2video -g 12 -f mpegts"))...)
+	_, link := startSource(t, options{}, file, "--loop", "--upload", "40M")
+	viewer := startViewer(t, "viewer", link)
+	playing(t, viewer)
+	said := output(t, "curl", "-sS", "-w", "%{http_code}", viewer.url+"live/index.m3u8")
+	if !strings.Contains(said, "MPEG-2 video") || !strings.Contains(said, viewer.url+"stream") || !strings.HasSuffix(said, "415") {
+		t.Errorf("%q", said)
+	}
+}
