@@ -102,6 +102,9 @@ func TestEveryPathIsDescribed(t *testing.T) {
 		t.Fatalf("only %d paths were found: %q", len(ours), ours)
 	}
 	is := func(path, constant string) bool { // it stands for itself, or for what lies below it
+		if constant != pathPage {
+			constant = strings.TrimSuffix(constant, "/")
+		}
 		rest, ok := strings.CutPrefix(path, constant)
 		return ok && (rest == "" || constant != pathPage && (rest[0] == '.' || rest[0] == '/'))
 	}
@@ -118,6 +121,29 @@ func TestEveryPathIsDescribed(t *testing.T) {
 		if path != "/{name}.{medium}" && !slices.ContainsFunc(ours, func(c string) bool { return is(path, c) }) {
 			t.Errorf("openapi.yaml describes %s, which is no path of ours", path)
 		}
+	}
+}
+
+// noteLive asks for live HLS.
+func noteLive(t *testing.T, note func(path, at, accept, ranges string), relay, empty, gone *Server) {
+	t.Helper()
+	plays := func(f Format) *Server {
+		b := NewBroadcaster()
+		s := serve(t, func(c *Config) { c.Stream = b })
+		b.Begin(f)
+		newLoop(t).push(b, 60)
+		return s
+	}
+	live, other := plays(Format{Media: stripe.MediaTS}), plays(Format{Media: stripe.MediaOpaque})
+	for _, name := range []string{"index.m3u8", "stream.m3u8"} {
+		for _, s := range []*Server{live, other, empty, relay} {
+			note("/live/"+name, s.URL()+"live/"+name, "", "")
+		}
+		note("/live/"+name, live.URL()+"live/"+name+"?_HLS_msn=x", "", "")
+	}
+	note("/live/index.m3u8", gone.URL()+"live/index.m3u8", "", "")
+	for _, name := range []string{"0.mp4", "0.m4s", "0.0.m4s", "77.m4s"} {
+		note("/live/{piece}", live.URL()+"live/"+name, "", "")
 	}
 }
 
@@ -161,6 +187,7 @@ func TestAnswersAreDescribed(t *testing.T) {
 		note(c[0], empty.URL()+c[1], "", "")
 		note(c[0], empty.URL()+c[1]+"?from=x", "", "")
 	}
+	noteLive(t, note, relay, empty, gone)
 	recording := gone.URL() + "recording"
 	_, list := get(t, "GET", recording+".m3u8")
 	piece := gone.URL() + regexp.MustCompile(`recording/\d+\.ts`).FindString(string(list))

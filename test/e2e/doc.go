@@ -4,7 +4,7 @@
 //
 //	input ─▶ source ─▶ relays ─▶ viewers ─▶ file, stdout, HTTP ─▶ compared with input
 //
-// It holds tests only. Those that need ffmpeg, a player or curl skip where one is
+// It holds tests only. Those that need ffmpeg, a player, curl or Chromium skip where one is
 // missing, or fail there if STRIPECAST_REQUIRE_TOOLS is 1. STRIPECAST_FULL=1 runs
 // them at full length, STRIPECAST_SOAK=10m runs the soak for that long. With
 // STRIPECAST_BIN=/path/stripecast they test that program instead of building one.

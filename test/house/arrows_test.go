@@ -50,6 +50,8 @@ var others = map[string]struct {
 	"filippo.io/edwards25519":             {by: []string{"stripe"}},
 	"golang.org/x/sys":                    {by: []string{"relay/store"}},
 	"github.com/asticode/go-astits":       {tests: true},
+	"github.com/chromedp/chromedp":        {by: []string{"test/e2e"}, tests: true},
+	"github.com/chromedp/cdproto":         {by: []string{"test/e2e"}, tests: true},
 	"github.com/prometheus/client_golang": {by: []string{"cmd/stripecast"}},
 	"github.com/goccy/go-yaml":            {by: []string{"cmd/stripecast", "playout/httpd"}, tests: true},
 	"github.com/spf13/cobra":              {by: []string{"cmd/stripecast"}},

@@ -64,17 +64,16 @@ function showFigures(f) {
   strip.setAttribute("aria-label", `${f.live} of ${want} stripes live, ${f.k} are needed`);
   const all = [];
   if (f.role !== "source") {
-    all.push(["Spare", f.spare, f.role === "view" ? "parents that may vanish unnoticed" : "live stripes, less those wanted", f.spare < 0 ? "bad" : f.spare < 1 && f.role === "view" ? "warn" : ""]);
+    all.push(["Spare", f.spare, f.role === "view" ? "parents may vanish unnoticed" : "live stripes, less those wanted", f.spare < 0 ? "bad" : f.spare < 1 && f.role === "view" ? "warn" : ""]);
     all.push(["Live", `${f.live} of ${want}`, `stripes; ${f.k} rebuild it`]);
   }
-  if (f.role === "view") all.push(["Delay", `${f.delay.toFixed(1)} s`, "from the source to the player"]);
+  if (f.role === "view") all.push(["Delay", `${f.delay.toFixed(1)} s`, "from source to player"]);
   if (f.role !== "source") {
-    all.push(["Shared", f.shared.toFixed(2), `bytes out for one in; now ${rate(f.out)}`]);
-    all.push(["Comes in", rate(f.in), `a stream of ${rate(f.rate)}`]);
+    all.push(["Shared", f.shared.toFixed(2), `out for one in; now ${rate(f.out)}`]);
+    all.push(["Comes in", rate(f.in), "on the wire"]);
   }
   if (f.role === "view") all.push(["Skipped", f.skipped, `of ${f.played + f.skipped} blocks`, f.skipped ? "warn" : ""]);
   if (f.role === "relay") all.push(["Feeds", f.stripes.reduce((n, s) => n + s.children, 0), `children; room for ${f.slots}`]);
-  if (f.role === "source") all.push(["Stream", rate(f.rate), `as ${f.k}+${f.m}`], ["Published", f.played, "blocks"]);
   tiles(at("tiles"), all);
 }
 
@@ -85,7 +84,7 @@ function showSource(r, f) {
   tiles(at("rootTiles"), [
     ["Viewers", r.viewers, "that share; others nobody counts"],
     ["Relays", r.relays, "that lend their uplink"],
-    ["Depth", r.depth, r.depth === 1 ? "hop to the farthest who gives" : "hops to the farthest who gives"],
+    ["Depth", r.depth, (r.depth === 1 ? "hop" : "hops") + " to the farthest who gives"],
     ["Sends", r.egress ? `${r.egress.toFixed(2)} ×` : "…", `the stream, now ${rate(r.out)}; ${r.in_all.toFixed(2)} × in all`],
     ["Feeds", r.children, `children; room for ${r.slots}`],
     ["Thinnest", thin ? thin.stripe : "–", thin ? `stripe: ${count(thin.free, "slot")} free, ${count(thin.relays, "relay")}` : "nobody gives yet", thin && thin.relays < 2 ? "warn" : ""],
@@ -128,7 +127,7 @@ function events(changes) {
 }
 
 function showLog(f) {
-  const all = events(f.changes).slice(0, 4);
+  const all = events(f.changes).slice(0, 8);
   at("log").replaceChildren(...all.map((e) => {
     const item = document.createElement("li"), time = document.createElement("time"), words = document.createElement("span");
     item.className = e.lost ? "lost" : "";
@@ -162,7 +161,9 @@ function show(f) {
   at("problem").hidden = !f.problem;
   put(at("problem"), f.problem);
   if (f.name) put(at("name"), f.name);
-  put(at("who"), `${{ source: "source", relay: "relay", view: "viewer" }[f.role]} ${f.node}`);
+  const what = f.stream ? `, ${rate(f.rate)} as ${f.k}+${f.m}` : "";
+  put(at("who"), { source: "source ", relay: "relay ", view: "viewer " }[f.role] + f.node + what);
+  at("here").parentElement.hidden = f.role === "source";
   showFigures(f);
   showSource(f.source, f);
   at("forest").hidden = f.stripes.length === 0;
@@ -170,7 +171,6 @@ function show(f) {
   showParents(f);
   showLog(f);
   at("parents").closest("section").hidden = f.role === "source";
-  at("log").closest("section").hidden = f.role === "source";
   screen?.tell(f);
 }
 

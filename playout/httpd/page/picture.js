@@ -12,6 +12,7 @@ class Picture {
     host.append(this.svg);
     this.strands = new Map(); // stripe and side → its group
     this.beads = new Map(); // name → what is drawn of it
+    this.ghosts = new Map(); // name → of one that was lost of late: where it was, and until when it is shown
     this.svg.addEventListener("keydown", (e) => this.step(e));
     this.dots.addEventListener("pointerover", (e) => this.point(e.target.closest(".bead")));
     this.dots.addEventListener("pointerleave", () => this.point(null));
@@ -23,6 +24,9 @@ class Picture {
   show(forest) {
     this.forest = forest;
     const plan = this.plan(forest);
+    this.svg.classList.toggle("jump", plan.width !== this.width);
+    if (plan.width !== this.width) this.lines.querySelectorAll(".gone, .left").forEach((g) => g.remove());
+    this.width = plan.width;
     this.svg.setAttribute("viewBox", `0 0 ${plan.width} ${plan.height}`);
     this.svg.classList.toggle("still", forest.ended);
     this.showStrands(plan);
@@ -60,13 +64,26 @@ class Picture {
         last = us + 1;
       }
     }
+    this.haunt(f, beads, us);
     return this.measure(f, { n, us, last, beads, isRoot });
+  }
+
+  // haunt leaves those who were lost in their places for a while.
+  haunt(f, beads, us) {
+    const now = performance.now(), lost = this.lost(f);
+    for (const [key, b] of this.beads) {
+      if (!beads.has(key) && lost.has(key) && !this.ghosts.has(key)) this.ghosts.set(key, { layer: b.layer, mean: b.mean, until: now + 5000 });
+    }
+    for (const [key, ghost] of this.ghosts) {
+      if (beads.has(key) || now > ghost.until) this.ghosts.delete(key);
+      else beads.set(key, { key, node: key, layer: Math.min(ghost.layer, us - 1), kind: "gone", stripes: [], mean: ghost.mean, dead: 0, slow: 0 });
+    }
   }
 
   measure(f, plan) {
     const columns = [];
     for (const b of plan.beads.values()) {
-      b.mean = b.stripes.reduce((a, c) => a + c, 0) / b.stripes.length;
+      b.mean ??= b.stripes.reduce((a, c) => a + c, 0) / b.stripes.length;
       (columns[b.layer] ||= []).push(b);
     }
     const most = columns.reduce((n, c) => Math.max(n, c.length), 1); // some are empty
@@ -171,17 +188,14 @@ class Picture {
   }
 
   showBeads(plan) {
-    const lost = this.lost(plan.f);
     for (const b of plan.beads.values()) this.bead(plan, b);
     for (const [key, old] of this.beads) {
       if (plan.beads.has(key)) continue;
       this.beads.delete(key);
-      const gone = lost.has(key); // whom we fed may go as it likes
-      if (gone) old.g.lastChild.setAttribute("y", -12); // clear of whoever comes in its place
-      old.g.classList.add(gone ? "gone" : "left");
-      old.g.dataset.state = gone ? "gone" : "left";
+      old.g.classList.add("left");
+      old.g.dataset.state = "left";
       old.g.tabIndex = -1;
-      setTimeout(() => old.g.remove(), gone ? 5000 : 800);
+      setTimeout(() => old.g.remove(), 800);
     }
     const order = this.order();
     if (!order.some((b) => b.g.tabIndex === 0) && order.length > 0) order[0].g.tabIndex = 0;
@@ -198,8 +212,9 @@ class Picture {
       g.dataset.key = b.key;
     }
     const g = old.g, dead = b.kind === "parent" && b.dead === b.stripes.length;
-    const state = dead ? "dead" : b.slow ? "slow" : "live";
-    Object.assign(old, { x: b.x, y: b.y });
+    const state = b.kind === "gone" ? "gone" : dead ? "dead" : b.slow ? "slow" : "live";
+    Object.assign(old, { x: b.x, y: b.y, layer: b.layer, mean: b.mean, state });
+    if (state === "gone") g.tabIndex = -1;
     g.setAttribute("class", `bead ${b.kind} ${state}`);
     g.dataset.state = state;
     g.style.transform = `translate(${b.x.toFixed(1)}px, ${b.y.toFixed(1)}px)`;
@@ -213,6 +228,7 @@ class Picture {
   }
 
   words(f, b, state) {
+    if (state === "gone") return `${b.node} fell silent.`;
     const stripes = list(b.stripes);
     if (b.kind === "child") return `${b.node} gets ${stripes} from here.`;
     if (b.kind === "relay") return `${b.node} passes on ${stripes} on the way here.`;
@@ -222,7 +238,7 @@ class Picture {
   }
 
   order() {
-    return [...this.beads.values()].sort((a, b) => a.x - b.x || a.y - b.y);
+    return [...this.beads.values()].filter((b) => b.state !== "gone").sort((a, b) => a.x - b.x || a.y - b.y);
   }
 
   // step goes from bead to bead with the arrow keys.

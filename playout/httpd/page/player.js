@@ -19,6 +19,17 @@ class Screen {
       this.start();
     }
     this.over = f.ended;
+    this.watch(f);
+  }
+
+  // watch begins again when what plays has ended and the stream has not, and gives up the
+  // browser's own HLS if its picture stands still while the stream goes on.
+  watch(f) {
+    const v = this.video, moves = v.paused || v.currentTime !== this.time || f.played === this.played;
+    this.still = moves ? 0 : (this.still || 0) + 1;
+    [this.time, this.played] = [v.currentTime, f.played];
+    if (v.ended && !f.ended && f.stream) this.start();
+    else if (this.still >= 15 && v.dataset.player === "native") this.ours();
   }
 
   start() {
@@ -92,25 +103,28 @@ class Screen {
 
 // How far behind the newest Player plays, and how much it keeps; seconds.
 const slack = 0.4; // more than the server asks for
+const most = 4; // more than that, if the picture stood still
 const drift = 0.6; // off the aim before the speed is changed
 const leap = 4; // off the aim before it is jumped
 const kept = 30; // behind the playhead
 const patience = 8; // without news before it begins again
+const begins = 35; // for the first playlist, which the server may keep until there is something
 
 // Player plays live HLS with fMP4 segments or parts (RFC 8216bis) by Media Source
 // Extensions: one SourceBuffer for each rendition, filled from its playlist.
 class Player {
   constructor(video, url, say) {
-    Object.assign(this, { video, url: new URL(url, location.href).href, say, following: true, hold: 2, tries: 0 });
+    Object.assign(this, { video, url: new URL(url, location.href).href, say, following: true, hold: 2, more: 0, tries: 0 });
     this.onseek = () => {
       if (Math.abs(video.currentTime - (this.jumped ?? -1)) > 0.2) this.following = this.behind() < this.aim() + leap;
     };
     this.onpause = () => (this.following = false);
-    this.onplay = () => {
-      if (this.behind() > this.aim() + leap) this.following = false;
+    this.onwait = () => {
+      if (this.began && this.following) this.more = Math.min(most, this.more + 0.5); // too near
     };
     video.addEventListener("seeking", this.onseek);
     video.addEventListener("pause", this.onpause);
+    video.addEventListener("waiting", this.onwait);
   }
 
   // run plays until stop, beginning again whenever something breaks.
@@ -129,6 +143,7 @@ class Player {
         if (this.tries++ > 0) this.say(`${error.message}. Trying again.`);
       }
       this.abort.abort();
+      this.began = false;
       if (this.finished) return clearInterval(this.timer);
       await pause(Math.min(4000, 500 * this.tries));
     }
@@ -140,6 +155,7 @@ class Player {
     this.abort?.abort();
     this.video.removeEventListener("seeking", this.onseek);
     this.video.removeEventListener("pause", this.onpause);
+    this.video.removeEventListener("waiting", this.onwait);
   }
 
   // session plays from the live edge on until the end, or an error.
@@ -150,11 +166,11 @@ class Player {
     }
     const source = new MediaSource(), opened = new Promise((done) => source.addEventListener("sourceopen", done, { once: true }));
     const url = URL.createObjectURL(source);
+    this.began = false;
     this.video.src = url;
     await opened;
     URL.revokeObjectURL(url);
     this.video.play().catch(() => {}); // Screen has asked already, and says why not
-    this.began = false;
     this.following = true;
     source.duration = Infinity;
     for (const t of tracks) t.buffer = source.addSourceBuffer(t.type);
@@ -222,19 +238,30 @@ class Player {
     return parse(await this.text(u.href), url);
   }
 
-  async get(url) {
-    const answer = await fetch(url, { signal: AbortSignal.any([this.abort.signal, AbortSignal.timeout(1000 * patience)]) });
-    if (url === this.url && (answer.status === 404 || answer.status === 415)) throw final(`There is no picture here: ${(await answer.text()).trim()}.`);
-    if (!answer.ok) throw new Error(`The stream's server answers ${answer.status}`);
-    return answer;
+  // get fetches a whole answer, as "text" or "arrayBuffer".
+  async get(url, how) {
+    const request = new AbortController(), end = () => request.abort(), session = this.abort.signal;
+    const late = setTimeout(end, 1000 * (url === this.url ? begins : patience));
+    session.addEventListener("abort", end);
+    try {
+      const answer = await fetch(url, { signal: request.signal });
+      if (url === this.url && (answer.status === 404 || answer.status === 415)) throw final(`There is no picture here: ${(await answer.text()).trim()}.`);
+      if (!answer.ok) throw new Error(`The stream's server answers ${answer.status}`);
+      return await answer[how]();
+    } catch (error) {
+      throw error.name === "AbortError" ? new Error("The stream's server does not answer") : error;
+    } finally {
+      clearTimeout(late);
+      session.removeEventListener("abort", end);
+    }
   }
 
-  async text(url) {
-    return (await this.get(url)).text();
+  text(url) {
+    return this.get(url, "text");
   }
 
-  async bytes(url) {
-    return (await this.get(url)).arrayBuffer();
+  bytes(url) {
+    return this.get(url, "arrayBuffer");
   }
 
   // append gives a buffer some bytes. If it is full, what was played goes first.
@@ -263,7 +290,7 @@ class Player {
   }
 
   aim() {
-    return this.hold + slack;
+    return this.hold + slack + this.more;
   }
 
   behind() {
@@ -325,8 +352,8 @@ function pause(milliseconds) {
 function idle(buffer) {
   return new Promise((done, fail) => {
     if (!buffer.updating) return done();
-    buffer.addEventListener("updateend", done, { once: true });
-    buffer.addEventListener("error", () => fail(new Error("The browser cannot decode this")), { once: true });
+    buffer.onupdateend = done;
+    buffer.onerror = () => fail(new Error("The browser cannot decode this"));
   });
 }
 
