@@ -23,13 +23,16 @@ func (f *Forest) Changes() []Change { return slices.Clone(f.changes) }
 // note remembers that a stripe's parent was found. It is told before the stripe is.
 func (f *Forest) note(now time.Time, b *branch, to membership.NodeID) {
 	c := Change{At: now, Stripe: b.stripe, From: b.former, To: to}
+	if !b.lost.IsZero() {
+		c.From, c.Lost = b.lost, true
+	}
 	if !c.From.IsZero() {
 		c.Gap = now.Sub(b.heard)
-		c.Lost = b.lost || b.search.silent
+		c.Lost = c.Lost || b.search.silent
 	}
 	if len(f.changes) >= maxChanges {
 		f.changes = slices.Delete(f.changes, 0, 1)
 	}
 	f.changes = append(f.changes, c)
-	b.lost = false
+	b.lost = membership.NodeID{}
 }

@@ -120,7 +120,7 @@ type branch struct {
 	network netip.Prefix         // the parent's
 	spread  time.Duration        // of its times of arrival, as the connection to it has them
 	former  membership.NodeID    // the parent before, whose last shards are on their way
-	lost    bool                 // it was out of reach
+	lost    membership.NodeID    // the parent that went out of reach, until another is found
 	path    []membership.ShortID // from the source to the parent, both included
 	backup  backup               // could be the parent; kept connected
 	unfit   []shun               // could not
@@ -223,7 +223,7 @@ func (f *Forest) Down(now time.Time, id membership.NodeID) {
 			b.search.answered(now, id)
 		}
 		if b.parent == id {
-			b.former, b.parent, b.lost = id, membership.NodeID{}, true
+			b.parent, b.lost = membership.NodeID{}, id
 			b.shun(id, now)
 			f.seek(now, b, false)
 		}
