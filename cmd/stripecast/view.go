@@ -384,16 +384,18 @@ func runPlayer(ctx context.Context, c *console, command []string) {
 type broadcast struct {
 	to    *httpd.Broadcaster
 	media atomic.Int32 // stripe.Media
+	rate  atomic.Uint64
 }
 
 func (b *broadcast) Open(info stripe.Info) {
 	b.media.Store(int32(info.Media))
+	b.rate.Store(info.Rate)
 	b.begin()
 }
 
 // begin begins a broadcast of the medium that was opened last.
 func (b *broadcast) begin() {
-	f := httpd.Format{Media: stripe.Media(b.media.Load())}
+	f := httpd.Format{Media: stripe.Media(b.media.Load()), Rate: b.rate.Load()}
 	if f.Media == stripe.MediaTS {
 		tables := &ts.TableCache{}
 		f.MarkGap = ts.MarkGap

@@ -15,6 +15,8 @@ import (
 // not follow each other. The broadcaster itself knows no media format.
 type Format struct {
 	Media stripe.Media
+	// Rate is the stream's in bits a second, as it began; 0 is not known.
+	Rate uint64
 	// MarkGap returns what to send before next to a client that misses what came
 	// before it; nil sends nothing. Clients call it at the same time.
 	MarkGap func(next []byte) []byte

@@ -33,6 +33,11 @@ const (
 	MaxIdle = 30 * time.Second
 	// lingerTime is how long after its last request an HLS player counts as one.
 	lingerTime = 5 * time.Second
+	// icyInterval is how many bytes of a radio's stream are between two titles, as with
+	// Icecast.
+	icyInterval = 16000
+	// icyTitle is the longest title, in bytes; of a longer one the rest is left out.
+	icyTitle = 255*16 - 15
 	// blockTimeout is how long a playlist or a part that is not there yet is waited for;
 	// then the playlist is sent as it is, and of a part it is said that there is none.
 	blockTimeout = 3 * hls.SegmentTarget

@@ -103,7 +103,7 @@ func (s *Server) rewind(w http.ResponseWriter, r *http.Request, from rewind.From
 		return
 	}
 	w.Header().Set("Content-Type", reader.Media().MIME())
-	s.play(w, r, reader)
+	s.play(s.icy(w, r, reader.Media(), 0), r, reader)
 }
 
 // play sends all that a reader reads. What comes to an end too early is broken off, so

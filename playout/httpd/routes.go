@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/stripecast/stripecast/stripe"
 )
@@ -110,14 +109,8 @@ func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
 		}
 		path = RecordingPath(ext)
 	}
-	title := strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) {
-			return -1
-		}
-		return c
-	}, s.name)
 	w.Header().Set("Content-Type", "audio/x-mpegurl")
-	fmt.Fprintf(w, "#EXTM3U\n#EXTINF:-1,%s\nhttp://%s%s\n", title, s.authority(r), path)
+	fmt.Fprintf(w, "#EXTM3U\n#EXTINF:-1,%s\nhttp://%s%s\n", printable(s.name), s.authority(r), path)
 }
 
 // stream sends the live bytes until the broadcast or the client ends; those from a
@@ -151,6 +144,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, suffix string) {
 	}
 	w.Header().Set("Content-Type", f.Media().MIME())
 	w.Header().Set("Accept-Ranges", "none")
+	w = s.icy(w, r, f.Media(), f.format.Rate)
 	if r.Method == http.MethodHead {
 		return
 	}

@@ -52,6 +52,9 @@ type Config struct {
 	Past *rewind.Stream
 	// Name is the stream's, for people and in its URL; "" is "live".
 	Name string
+	// Title is what plays at this moment, for those who listen to a radio; nil, or "",
+	// is Name. It is called by many goroutines at once.
+	Title func() string
 	// StartTimeout is how long a player waits for the stream's first block before
 	// it is answered 503. Default 30 s.
 	StartTimeout time.Duration

@@ -84,3 +84,34 @@ func TestHLSCannot(t *testing.T) {
 		t.Errorf("%q", said)
 	}
 }
+
+// TestRadio: what ffprobe and curl get of a radio's name and title, and that the stream
+// between the titles is the source's.
+func TestRadio(t *testing.T) {
+	t.Parallel()
+	need(t, "ffmpeg", "ffprobe", "curl")
+	file := ffmpeg(t, "tone.mp3", join(tone(30*time.Second, 440), words("-c:a libmp3lame -b:a 128k"))...)
+	_, link := startSource(t, options{}, file, "--name", "tone", "--upload", "40M")
+	viewer := startViewer(t, "viewer", link)
+	playing(t, viewer)
+	url := viewer.url + "stream"
+	found := output(t, "ffprobe", "-v", "error", "-show_entries", "stream=codec_name:format_tags", "-of", "flat", url)
+	for _, want := range []string{`codec_name="mp3"`, `icy_name="tone"`, `StreamTitle="tone"`, `icy_br="1`} {
+		if !strings.Contains(found, want) {
+			t.Errorf("no %s in what ffprobe finds:\n%s", want, found)
+		}
+	}
+	titled := launch(t, options{}, "curl", "curl", "-sS", "-i", "-H", "Icy-MetaData: 1", "--max-time", "30", url)
+	eventually(t, patience, "a title comes", func() bool { return titled.out.Len() > 20000 })
+	head, body, _ := strings.Cut(titled.out.String(), "\r\n\r\n")
+	if !strings.Contains(strings.ToLower(head), "icy-metaint: 16000\r\n") {
+		t.Fatalf("no interval in\n%s", head)
+	}
+	const title = "StreamTitle='tone';"
+	if len(body) < 16000+33 || body[16000] != 2 || strings.TrimRight(body[16001:][:32], "\x00") != title {
+		t.Errorf("at the title's place: %q", body[16000:min(16033, len(body))])
+	}
+	if input := string(readFile(t, file)); !strings.Contains(input, body[:16000]+body[16033:20000]) {
+		t.Error("what is between the titles is not the source's")
+	}
+}
