@@ -169,6 +169,7 @@ type site struct {
 	host     *host.Host
 	status   func(urls []string) status
 	forest   func() forestStatus
+	channels func() []httpd.Channel // nil if nothing plays
 	// ready says why nothing can be expected of it yet, or nothing. flows is its means
 	// to find out whether count goes on counting.
 	ready func(flows func() error) error
@@ -184,6 +185,7 @@ func (s *site) serve() (*web, error) {
 	cfg.Status = func() any { return s.status(w.urls) }
 	cfg.Forest = func() any { return s.forest() }
 	cfg.Metrics = newMetrics(func() scrape { return scrape{s.status(w.urls), s.host.Net(), w.clients()} })
+	cfg.Channels = s.channels
 	cfg.Healthy = alive.feel
 	cfg.Ready = func(ctx context.Context) error {
 		if err := alive.feel(ctx); err != nil {

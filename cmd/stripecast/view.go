@@ -62,7 +62,7 @@ func newView(c *console) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	f.node.flags(flags, ":0", "10M", httpd.DefaultAddr)
-	flags.StringVarP(&f.out, "output", "o", "", "write the stream to `FILE`, or - for standard output")
+	flags.StringVarP(&f.out, "output", "o", "", "write the stream to `FILE`, to - (standard output), or to udp://HOST:PORT, which may be a multicast group")
 	flags.DurationVar(&f.delay, "delay", playout.DefaultConfig().Delay, "time from the source to the player, 100ms to 1m: more survives more")
 	flags.StringVar(&f.from, "from", "", "begin at this `MOMENT` of the past: -5m, 20:15:00 or start")
 	flags.StringVar(&f.player, "player", "", "start this `COMMAND` with the stream's URL, and end with it")
@@ -103,10 +103,13 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 			return fail(err, "install %s, name another player, or open the URL in any player", player[0])
 		}
 	}
+	if from != nil && strings.HasPrefix(f.out, sink.UDPScheme) {
+		return fail(errors.New("datagrams go at the pace of what is live, and the past has none"), "leave out --from, or give -o a file or -")
+	}
 	v := &viewer{console: c, share: upload > 0, from: from}
 	if f.out != "" {
 		if v.file, err = sink.Open(sink.Config{Path: f.out, MarkGap: v.markGap}); err != nil {
-			return fail(err, "give -o a file that can be written, or - for standard output")
+			return fail(err, "give -o a file that can be written, - for standard output, or udp://HOST:PORT")
 		}
 		defer v.leaveFile()
 	}
@@ -151,10 +154,11 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 	player, rates := view.New(f.delay, sinks...), newPace()
 	web, err := (&site{
 		addr: f.http, fallback: !httpGiven, name: link.Name, stream: v.live, past: v.past, host: h,
-		status: func(urls []string) status { return describeView(h, player, v.past, urls) },
-		forest: func() forestStatus { return describeForest("view", h, player, rates) },
-		ready:  v.ready,
-		count:  func() uint64 { return player.Stats().Played },
+		status:   func(urls []string) status { return describeView(h, player, v.past, urls) },
+		forest:   func() forestStatus { return describeForest("view", h, player, rates) },
+		channels: v.channels(link),
+		ready:    v.ready,
+		count:    func() uint64 { return player.Stats().Played },
 	}).serve()
 	if err != nil {
 		return err

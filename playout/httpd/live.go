@@ -65,7 +65,7 @@ func (s *Server) livePlaylist(w http.ResponseWriter, r *http.Request, name strin
 		return
 	}
 	if refused != "" {
-		http.Error(w, fmt.Sprintf("HLS of ours cannot carry %s; open http://%s%s in a player", refused, s.authority(r), pathStream),
+		http.Error(w, fmt.Sprintf("HLS of ours cannot carry %s; open http://%s%s in a player", refused, s.authority(r), PathStream),
 			http.StatusUnsupportedMediaType)
 		return
 	}

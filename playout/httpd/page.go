@@ -52,7 +52,7 @@ func (s *Server) page(w http.ResponseWriter) {
 		Style                  template.CSS
 		Script                 template.JS
 	}{
-		s.name, s.cfg.Stream != nil, s.cfg.Past != nil, LivePath, pathPlaylist, pathStream,
+		s.name, s.cfg.Stream != nil, s.cfg.Past != nil, LivePath, pathPlaylist, PathStream,
 		pathRecording + playlistName, template.URL(pageIconURL), template.CSS(pageStyle), template.JS(pageScript),
 	})
 }

@@ -38,7 +38,7 @@ func RecordingPath(ext rewind.Extent) string {
 }
 
 // StreamPath is where a player gets the stream from a moment on.
-func StreamPath(from rewind.From) string { return pathStream + "?" + queryFrom + "=" + from.String() }
+func StreamPath(from rewind.From) string { return PathStream + "?" + queryFrom + "=" + from.String() }
 
 // from is the moment from which a client wants the stream. It may not have said any:
 // then that is now, or the start of what there is once nothing plays any more.
@@ -137,7 +137,7 @@ func (s *Server) recording(w http.ResponseWriter, r *http.Request, what string) 
 	if !ok {
 		why := "there is no recording here"
 		if s.cfg.Past != nil {
-			why = "the stream is not over; its past is at " + pathStream + "?" + queryFrom + "=start"
+			why = "the stream is not over; its past is at " + PathStream + "?" + queryFrom + "=start"
 		}
 		http.Error(w, why, http.StatusNotFound)
 		return
@@ -173,7 +173,7 @@ func (s *Server) recording(w http.ResponseWriter, r *http.Request, what string) 
 func (s *Server) pieces(w http.ResponseWriter, r *http.Request, ext rewind.Extent) {
 	pieces := ext.Pieces()
 	if pieces == nil {
-		http.Error(w, "the recording is too long for a playlist; take "+pathStream+"?"+queryFrom+"=20:15:00", http.StatusNotFound)
+		http.Error(w, "the recording is too long for a playlist; take "+PathStream+"?"+queryFrom+"=20:15:00", http.StatusNotFound)
 		return
 	}
 	var b bytes.Buffer

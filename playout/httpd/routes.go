@@ -4,10 +4,8 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +24,7 @@ const (
 	pathHealth   = "/healthz"
 	pathReady    = "/readyz"
 	pathPlaylist = "/live.m3u"
-	pathStream   = "/stream"
+	PathStream   = "/stream" // where players get the stream, whatever its medium
 )
 
 //go:embed openapi.yaml
@@ -51,11 +49,15 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		probe(w, r, s.cfg.Healthy)
 	case path == pathReady:
 		probe(w, r, s.cfg.Ready)
+	case path == pathChannels && s.cfg.Channels != nil:
+		s.channels(w, r)
 	case s.cfg.Stream == nil:
 		http.NotFound(w, r)
 	case path == pathPlaylist:
 		s.playlist(w, r)
-	case path == pathStream:
+	case path == pathXSPF:
+		s.xspf(w, r)
+	case path == PathStream:
 		s.stream(w, r, "")
 	case strings.HasPrefix(path, pathLive):
 		s.live(w, r, strings.TrimPrefix(path, pathLive))
@@ -88,29 +90,6 @@ func answerJSON(w http.ResponseWriter, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(append(b, '\n'))
-}
-
-// playlist names the URL of the stream, or of the recording that it has become, as
-// whoever asks reaches us.
-func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
-	path := pathStream
-	if media, ok := s.cfg.Stream.Media(); ok {
-		path = "/" + url.PathEscape(s.name) + "." + media.String()
-	} else if _, ok := s.finished(); ok {
-		leave, ok := s.place(w) // a recording's ends may have to be looked for
-		if !ok {
-			return
-		}
-		defer leave()
-		ext, err := s.cfg.Past.Date(r.Context())
-		if err != nil {
-			busy(w, err.Error())
-			return
-		}
-		path = RecordingPath(ext)
-	}
-	w.Header().Set("Content-Type", "audio/x-mpegurl")
-	fmt.Fprintf(w, "#EXTM3U\n#EXTINF:-1,%s\nhttp://%s%s\n", printable(s.name), s.authority(r), path)
 }
 
 // stream sends the live bytes until the broadcast or the client ends; those from a

@@ -52,6 +52,9 @@ type Config struct {
 	Past *rewind.Stream
 	// Name is the stream's, for people and in its URL; "" is "live".
 	Name string
+	// Channels is what can be played here, in the order in which players show it; nil:
+	// there is no such list. It is called by many goroutines at once.
+	Channels func() []Channel
 	// Title is what plays at this moment, for those who listen to a radio; nil, or "",
 	// is Name. It is called by many goroutines at once.
 	Title func() string

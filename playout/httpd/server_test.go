@@ -277,7 +277,7 @@ func TestRoutes(t *testing.T) {
 		if resp.Header.Get("Cache-Control") != "no-store" || resp.Header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%s /%s: headers %v", c.method, c.path, resp.Header)
 		}
-		if c.server == relay && strings.Contains(body, pathStream) {
+		if c.server == relay && strings.Contains(body, PathStream) {
 			t.Errorf("the relay's /%s offers a stream", c.path)
 		}
 	}

@@ -1,6 +1,6 @@
-// Package sink writes what is played to standard output or to a file.
+// Package sink writes what is played to standard output, to a file, or as datagrams.
 //
-//	Push ──▶ bounded queue ──Run──▶ stdout, file, pipe
+//	Push ──▶ bounded queue ──Run──▶ stdout, file, pipe, UDP
 //	         the past ──RunFrom──▶
 //
 // Push never waits: whoever reads may be slow, stopped or gone, and nothing else
@@ -35,8 +35,8 @@ var ErrReaderGone = errors.New("the reader has gone")
 
 // Config says where to and how.
 type Config struct {
-	// Path is Stdout, or a file or named pipe. A file is overwritten, but only
-	// once there is something to write.
+	// Path is Stdout, udp://HOST:PORT, or a file or named pipe. A file is overwritten,
+	// but only once there is something to write.
 	Path string
 	// MarkGap returns what to write before next when blocks are missing before
 	// it; nil writes nothing.
@@ -58,11 +58,13 @@ type Sink struct {
 	wake    chan struct{} // holds a token when there may be something to do
 
 	// owned by the writer
-	file *os.File // nil until a pipe is opened
+	file *os.File   // nil until a pipe is opened
+	udp  *datagrams // nil: there is a file
 
 	mu    sync.Mutex // guards what follows
 	queue []item
-	ended bool // no more is pushed, or wanted
+	last  int64 // when the source closed the newest block, ms
+	ended bool  // no more is pushed, or wanted
 	stats Stats
 }
 
@@ -70,6 +72,7 @@ type item struct {
 	data []byte
 	gap  bool // blocks are missing before it
 	came time.Time
+	step time.Duration // since the block before it was closed
 }
 
 // Open prepares to write to cfg.Path; an existing file is left as it is until
@@ -85,6 +88,13 @@ func Open(cfg Config) (*Sink, error) {
 		return s, nil
 	}
 	if info, err := os.Stat(cfg.Path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		return s, nil
+	}
+	if isUDP(cfg.Path) {
+		var err error
+		if s.udp, err = dialUDP(cfg.Path); err != nil {
+			return nil, fmt.Errorf("sink: %w", err)
+		}
 		return s, nil
 	}
 	const mode = 0o666
@@ -109,7 +119,9 @@ func (s *Sink) Push(p playout.Play) {
 		return
 	}
 	now := time.Now()
-	s.queue = append(s.queue, item{data: p.Data, gap: p.Discontinuity, came: now})
+	step := time.Duration(p.Header.SourceTime-s.last) * time.Millisecond
+	s.last = p.Header.SourceTime
+	s.queue = append(s.queue, item{data: p.Data, gap: p.Discontinuity, came: now, step: step})
 	s.stats.Queued += len(p.Data)
 	for len(s.queue) > 1 && (s.stats.Queued > MaxQueued || now.Sub(s.queue[0].came) > MaxAge) {
 		s.take()
@@ -166,6 +178,9 @@ func (s *Sink) Run(ctx context.Context) error {
 			before = s.cfg.MarkGap(it.data)
 		}
 		begun = true
+		if s.udp != nil {
+			s.udp.within = span(it.step, s.Stats().Queued > 0)
+		}
 		return before, it.data, nil
 	})
 	s.clear()
@@ -210,7 +225,13 @@ func (s *Sink) run(ctx context.Context, next func(context.Context) (before, data
 // write is the writer. It is the only one that touches the file.
 func (s *Sink) write(ctx context.Context, next func(context.Context) (before, data []byte, err error)) error {
 	wrote, err := s.writeAll(ctx, next)
-	if s.file == nil || s.file == os.Stdout {
+	switch {
+	case s.udp != nil:
+		if e := s.udp.close(); err == nil && e != nil {
+			err = fmt.Errorf("sink: %w", e)
+		}
+		return err
+	case s.file == nil || s.file == os.Stdout:
 		return err
 	}
 	if e := s.file.Close(); err == nil && e != nil {
@@ -231,7 +252,7 @@ func (s *Sink) writeAll(ctx context.Context, next func(context.Context) (before,
 		if err != nil {
 			return wrote, err
 		}
-		if !wrote {
+		if !wrote && s.udp == nil {
 			if err := s.begin(); err != nil {
 				return false, fmt.Errorf("sink: %w", err)
 			}
@@ -240,19 +261,30 @@ func (s *Sink) writeAll(ctx context.Context, next func(context.Context) (before,
 			defer context.AfterFunc(ctx, func() { f.SetWriteDeadline(time.Unix(1, 0)) })()
 		}
 		wrote = true
-		for _, b := range [][]byte{before, data} {
-			if len(b) == 0 {
-				continue
-			}
-			if _, err := s.file.Write(b); err != nil {
-				return true, failure(err)
-			}
+		if err := s.put(ctx, before, data); err != nil {
+			return true, err
 		}
 		s.mu.Lock()
 		s.stats.Blocks++
 		s.stats.Bytes += uint64(len(data))
 		s.mu.Unlock()
 	}
+}
+
+// put writes a block and what goes before it.
+func (s *Sink) put(ctx context.Context, before, data []byte) error {
+	if s.udp != nil {
+		return s.udp.send(ctx, before, data)
+	}
+	for _, b := range [][]byte{before, data} {
+		if len(b) == 0 {
+			continue
+		}
+		if _, err := s.file.Write(b); err != nil {
+			return failure(err)
+		}
+	}
+	return nil
 }
 
 // next waits for the oldest block queued. There is none after End, or once ctx

@@ -115,3 +115,29 @@ func TestRadio(t *testing.T) {
 		t.Error("what is between the titles is not the source's")
 	}
 }
+
+// TestDatagrams: ffmpeg takes a viewer's datagrams, and mpv and ffprobe its lists.
+func TestDatagrams(t *testing.T) {
+	t.Parallel()
+	need(t, "ffmpeg", "ffprobe", "curl")
+	to := "udp://" + ownUDP(t)
+	viewer, link := startLoop(t, "-o", to)
+	// It begins in the middle, and looks for a key picture.
+	receiver := launch(t, options{}, "ffmpeg", "ffmpeg", "-v", "error", "-nostdin", "-i", to+"?timeout=10000000", "-map", "0", "-t", "2", "-c", "copy", "-f", "mpegts", "-")
+	channels := output(t, "curl", "-sS", "--fail", viewer.url+"channels.m3u")
+	id, _, _ := strings.Cut(strings.TrimPrefix(link, "stripecast://"), "@")
+	want := "#EXTM3U\n#EXTINF:-1 tvg-id=\"" + id + "\" tvg-name=\"clip\" group-title=\"stripecast\",clip\n" + viewer.url + "clip.ts\n"
+	if channels != want {
+		t.Errorf("%q, want %q", channels, want)
+	}
+	if list := output(t, "curl", "-sS", "--fail", viewer.url+"live.xspf"); !strings.Contains(list, "<location>"+viewer.url+"clip.ts</location>") {
+		t.Errorf("%s", list)
+	}
+	receiver.mustEnd(t, patience)
+	got := receiver.out.Bytes()
+	if len(got) < 100_000 || !wholePackets(got) {
+		t.Errorf("%d bytes came", len(got))
+	}
+	mustDecode(t, "the receiver", got)
+	noneSkipped(t, viewer)
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"github.com/stripecast/stripecast/playout/httpd"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+// channelGroup is under what players show the streams of ours.
+const channelGroup = "stripecast"
+
+// channels is the one channel of a viewer.
+func (v *viewer) channels(link stripe.Link) func() []httpd.Channel {
+	return func() []httpd.Channel {
+		c := httpd.Channel{ID: link.ID.String(), Name: link.Name, Group: channelGroup, Path: httpd.PathStream}
+		if c.Name == "" {
+			c.Name = "live"
+		}
+		if media, ok := v.live.Media(); ok {
+			c.Radio, c.Path = isRadio(media), httpd.NamePath(c.Name, media)
+		}
+		return []httpd.Channel{c}
+	}
+}
+
+// isRadio reports whether a medium has no pictures.
+func isRadio(m stripe.Media) bool {
+	return m == stripe.MediaMP3 || m == stripe.MediaAAC || m == stripe.MediaOgg
+}
