@@ -31,6 +31,8 @@ type Config struct {
 	Streams []stripe.ID
 	// Any makes it carry whatever streams the pool has, up to MaxStreams.
 	Any bool
+	// Look carries nothing, and finds out what streams the pool has: Status.Pool.
+	Look bool
 	// Allow limits Any to these, if not empty.
 	Allow []stripe.ID
 	// Play wants every stripe of every stream, rebuilds blocks and delivers them.
@@ -61,10 +63,11 @@ type Core struct {
 	over     []epochOf // epochs that are over
 	bans     []ban
 	barren   []barren
-	past     *Bucket   // what newcomers may be sent of the past, and neighbours
-	serving  *Bucket   // what neighbours may pull
-	expireAt time.Time // next look for records that are too old
-	askAt    time.Time // next question about wants, or for records
+	looked   map[stripe.ID]looked // never ranged over
+	past     *Bucket              // what newcomers may be sent of the past, and neighbours
+	serving  *Bucket              // what neighbours may pull
+	expireAt time.Time            // next look for records that are too old
+	askAt    time.Time            // next question about wants, or for records
 
 	asker membership.Asker
 
@@ -102,6 +105,9 @@ func New(now time.Time, cfg Config, rnd *rand.Rand) *Core {
 		serving: NewBucket(now, cfg.Upload*pull.ServeShare),
 
 		askAt: now, announcer: membership.NewAnnouncer(now, cfg.Key),
+	}
+	if cfg.Look {
+		c.looked = map[stripe.ID]looked{}
 	}
 	if !cfg.Gossips {
 		c.book.Sampled()
@@ -222,6 +228,7 @@ func (c *Core) step(now time.Time) {
 	if !now.Before(c.expireAt) {
 		c.expireAt = now.Add(expireEvery)
 		c.book.Expire(now)
+		c.forgetLooked()
 	}
 	c.seekRoots(now)
 	if c.moved {
@@ -466,7 +473,7 @@ func (p *peer) interested(id stripe.ID) {
 
 // asking reports whether anything is to be asked of peers.
 func (c *Core) asking() bool {
-	return !c.leaving && (len(c.wants) > 0 || c.cfg.Any || !c.cfg.Gossips)
+	return !c.leaving && (len(c.wants) > 0 || c.cfg.Any || c.cfg.Look || !c.cfg.Gossips)
 }
 
 // ask asks for the info of streams that are wanted, and for records if no gossip
@@ -476,6 +483,9 @@ func (c *Core) ask(now time.Time) {
 		c.wantAny(now)
 	}
 	c.askAt = now.Add(askEvery)
+	if c.cfg.Look {
+		c.look(now)
+	}
 	for _, id := range c.wants {
 		for _, e := range c.book.All() {
 			if _, ok := e.Carries(id); ok && c.peer(e.Node) == nil && !e.Doubted {

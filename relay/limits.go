@@ -8,6 +8,12 @@ const (
 	// MaxStreams is how many streams a participant carries. A further one is not
 	// taken up, unless one of those rests: then it is on trial beside them.
 	MaxStreams = 4
+	// maxOffers is how many streams of a pool who looks is told of; further ones are left
+	// out. maxLooks is of how many it asks the infos at a time, and lookAgain separates
+	// questions about the same.
+	maxOffers = 1024
+	maxLooks  = 16
+	lookAgain = time.Second
 	// trialTime is how long nothing may come of a stream on trial. It is not tried
 	// again for barrenTime; of more than maxBarren such streams the first is forgotten.
 	trialTime  = 30 * time.Second

@@ -15,6 +15,7 @@ type Status struct {
 	Peers   int // connected
 	Known   int // relays known: records in the book that nobody doubts
 	Streams []StreamStatus
+	Pool    []Offer // what the pool has, if we look
 }
 
 // StreamStatus is what it can tell of one stream.
@@ -75,6 +76,9 @@ func (c *Core) Status(now time.Time) Status {
 		if !e.Doubted {
 			st.Known++
 		}
+	}
+	if c.cfg.Look {
+		st.Pool = c.offers()
 	}
 	for _, s := range c.streams {
 		st.Streams = append(st.Streams, s.status(now, c.slots(s.info, s.source)))

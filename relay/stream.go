@@ -102,6 +102,9 @@ func (c *Core) takeInfo(now time.Time, raw []byte, own bool) bool {
 	}
 	s := c.stream(info.Stream)
 	if s == nil {
+		if c.cfg.Look {
+			c.note(info)
+		}
 		if own || slices.Contains(c.wants, info.Stream) {
 			c.openStream(now, info, raw, own)
 		}

@@ -105,6 +105,7 @@ its own; viewers play from any k of them.
   stripecast source video.ts --loop       publish; prints the link
   stripecast relay LINK                   lend this machine's uplink to a stream
   stripecast view LINK --player mpv       watch
+  stripecast list --join HOST:PORT        what a pool has
   stripecast drill LINK                   lose parents on purpose; says what it cost
   stripecast status                       how what runs here is doing`),
 		SilenceErrors: true,
@@ -116,7 +117,7 @@ its own; viewers play from any k of them.
 		return misuse(err, fmt.Sprintf("%s --help shows the flags", cmd.CommandPath()))
 	})
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what happens inside, to standard error")
-	root.AddCommand(newSource(c), newRelay(c), newView(c), newDrill(c), newDemo(c), newStatus(c), newKey(c), newVersion(c))
+	root.AddCommand(newSource(c), newRelay(c), newView(c), newList(c), newDrill(c), newDemo(c), newStatus(c), newKey(c), newVersion(c))
 	tellApart(root)
 	return root
 }

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -140,4 +141,40 @@ func TestDatagrams(t *testing.T) {
 	}
 	mustDecode(t, "the receiver", got)
 	noneSkipped(t, viewer)
+}
+
+// TestList: who looks at a pool sees both its streams, with what their sources signed,
+// and can watch by the link that it prints.
+func TestList(t *testing.T) {
+	t.Parallel()
+	viewer, link := startLoop(t)
+	at := regexp.MustCompile(`@([^/]+)/`).FindStringSubmatch(link)[1]
+	file := writeFile(t, "other.ts", record(t, 0, clipTime))
+	startSource(t, options{}, file, "--loop", "--name", "another", "--join", at)
+	var list []struct {
+		Stream, Name, Link, Media, Layout string
+		Rate                              float64
+		Source                            bool
+		Relays                            int
+		Free                              int `json:"free_slots"`
+		Spare                             int `json:"spare_stripes"`
+	}
+	p := stripecast(t, options{}, "list", "list", "--join", at, "--json", "--listen", "127.0.0.1:0")
+	p.mustEnd(t, patience)
+	if err := json.Unmarshal(p.out.Bytes(), &list); err != nil || len(list) != 2 {
+		t.Fatalf("%v\n%s", err, p.out)
+	}
+	if l := list[0]; l.Name != "another" || list[1].Name != "clip" {
+		t.Errorf("%+v", list)
+	}
+	l, st := list[1], viewer.status(t)
+	if l.Link != link || l.Stream != st.Stream || l.Rate != st.Rate || l.Media != "ts" || l.Layout != st.Layout ||
+		!l.Source || l.Relays < 1 || l.Free < 1 || l.Spare < 0 {
+		t.Errorf("%+v; the link is %s", l, link)
+	}
+	table := stripecast(t, options{}, "list", "list", "--join", at, "--listen", "127.0.0.1:0")
+	table.mustEnd(t, patience)
+	if lines := strings.Split(table.out.String(), "\n"); len(lines) != 4 || !strings.HasPrefix(lines[2], "clip ") || !strings.HasSuffix(lines[2], link) {
+		t.Errorf("%s", table.out)
+	}
 }
