@@ -40,12 +40,14 @@ type viewFlags struct {
 	from    string
 	player  string
 	noShare bool
+	engine  bool
+	most    int // streams of an engine
 }
 
 func newView(c *console) *cobra.Command {
 	f := viewFlags{}
 	cmd := &cobra.Command{
-		Use:   "view LINK",
+		Use:   "view [LINK]",
 		Short: "Watch a stream",
 		Long: "Rebuild the stream and play it: at a local URL that any player opens, many at\n" +
 			"once; into a player that it starts; to a file or to standard output. A viewer\n" +
@@ -53,12 +55,26 @@ func newView(c *console) *cobra.Command {
 			"--from begins in the past, as far as this machine or others still hold it, and\n" +
 			"goes on into live as fast as it is read: -5m is five minutes ago, 20:15:00 when it\n" +
 			"was last so late, start the beginning. The same is ?from=-5m in the URL. When the\n" +
-			"source is gone, what others hold is played, and a player can seek in it.",
+			"source is gone, what others hold is played, and a player can seek in it.\n\n" +
+			"With --engine there is no LINK: a stream is opened when a player asks for it, at\n" +
+			"/play/ID@host:port/name.ts or name.m3u8, which is a link without its scheme, and\n" +
+			"closed when nobody has taken it for a minute.",
 		Example: "  stripecast view 'stripecast://…' --player mpv\n" +
 			"  stripecast view 'stripecast://…' --from -5m --player mpv\n" +
-			"  stripecast view 'stripecast://…' -o - | ffplay -",
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runView(cmd, c, &f, args[0]) },
+			"  stripecast view 'stripecast://…' -o - | ffplay -\n" +
+			"  stripecast view --engine",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.engine {
+				return cobra.NoArgs(cmd, args)
+			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.engine {
+				return runEngine(cmd, c, &f)
+			}
+			return runView(cmd, c, &f, args[0])
+		},
 	}
 	flags := cmd.Flags()
 	f.node.flags(flags, ":0", "10M", httpd.DefaultAddr)
@@ -67,6 +83,8 @@ func newView(c *console) *cobra.Command {
 	flags.StringVar(&f.from, "from", "", "begin at this `MOMENT` of the past: -5m, 20:15:00 or start")
 	flags.StringVar(&f.player, "player", "", "start this `COMMAND` with the stream's URL, and end with it")
 	flags.BoolVar(&f.noShare, "no-share", false, "pass nothing on to others")
+	flags.BoolVar(&f.engine, "engine", false, "open any stream that a player asks for by URL")
+	flags.IntVar(&f.most, "streams", 4, "`NUMBER` of streams that an engine has open at once, 1 to 16; each gets its part of --upload")
 	return cmd
 }
 

@@ -65,7 +65,7 @@ func (s *Server) livePlaylist(w http.ResponseWriter, r *http.Request, name strin
 		return
 	}
 	if refused != "" {
-		http.Error(w, fmt.Sprintf("HLS of ours cannot carry %s; open http://%s%s in a player", refused, s.authority(r), PathStream),
+		http.Error(w, fmt.Sprintf("HLS of ours cannot carry %s; open http://%s%s in a player", refused, s.authority(r), s.prefix+PathStream),
 			http.StatusUnsupportedMediaType)
 		return
 	}
@@ -144,7 +144,7 @@ func (s *Server) sendLive(w http.ResponseWriter, r *http.Request, mime string, p
 
 // authority is how whoever asks reaches us.
 func (s *Server) authority(r *http.Request) string {
-	if r.Host != "" {
+	if r.Host != "" || s.listener == nil {
 		return r.Host
 	}
 	return s.listener.Addr().String()

@@ -51,6 +51,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		probe(w, r, s.cfg.Ready)
 	case path == pathChannels && s.cfg.Channels != nil:
 		s.channels(w, r)
+	case strings.HasPrefix(path, pathPlay) && s.cfg.Play != nil:
+		s.playAny(w, r, strings.TrimPrefix(path, pathPlay))
 	case s.cfg.Stream == nil:
 		http.NotFound(w, r)
 	case path == pathPlaylist:

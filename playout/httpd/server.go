@@ -52,6 +52,10 @@ type Config struct {
 	Past *rewind.Stream
 	// Name is the stream's, for people and in its URL; "" is "live".
 	Name string
+	// Play opens the stream of a link, by what stands in it between scheme and name, or
+	// finds it open; name is what the client calls it, and may be empty. Nil: URLs open
+	// nothing. It is called by many goroutines at once, and may take as long as ctx.
+	Play func(ctx context.Context, hosts, name string) (*Part, error)
 	// Channels is what can be played here, in the order in which players show it; nil:
 	// there is no such list. It is called by many goroutines at once.
 	Channels func() []Channel
@@ -82,6 +86,7 @@ type Server struct {
 	cfg      Config
 	host     string // as it stands in Addr, lower case
 	name     string
+	prefix   string // of all paths, as the client sees them
 	listener net.Listener
 	clients  atomic.Int64 // answers that hold a client's place
 	rewinds  atomic.Int64 // of them, those that take the past

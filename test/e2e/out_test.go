@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -177,4 +178,47 @@ func TestList(t *testing.T) {
 	if lines := strings.Split(table.out.String(), "\n"); len(lines) != 4 || !strings.HasPrefix(lines[2], "clip ") || !strings.HasSuffix(lines[2], link) {
 		t.Errorf("%s", table.out)
 	}
+}
+
+// TestEngine: one program plays what URLs name: two streams at once, no third, and the
+// next when one is left.
+func TestEngine(t *testing.T) {
+	t.Parallel()
+	need(t, "ffprobe", "curl")
+	file := writeFile(t, "clip.ts", record(t, 0, clipTime))
+	_, one := startSource(t, options{}, file, "--loop", "--name", "one", "--upload", "40M")
+	_, two := startSource(t, options{}, file, "--loop", "--name", "two", "--upload", "40M")
+	engine := &node{proc: stripecast(t, options{}, "engine", "view", "--engine", anyHTTP, "--streams", "1", "--listen=127.0.0.1:0")}
+	engine.ready(t)
+	base := engine.url + "play/"
+	path := func(link string) string { return strings.TrimPrefix(link, "stripecast://") }
+	found := output(t, "ffprobe", "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", base+path(one)+".m3u8")
+	if !strings.Contains(found, "h264") || !strings.Contains(found, "aac") {
+		t.Errorf("ffprobe finds %q", found)
+	}
+	curl := launch(t, options{}, "curl", "curl", "-sS", "--fail", "--max-time", "30", base+path(one)+".ts")
+	eventually(t, patience, "the first stream plays", func() bool { return curl.out.Len() > 200_000 })
+	if said := output(t, "curl", "-sS", "-w", "%{http_code}", base+path(two)+".ts"); !strings.Contains(said, "--streams") || !strings.HasSuffix(said, "503") {
+		t.Errorf("a second of one: %q", said)
+	}
+	channels := output(t, "curl", "-sS", "--fail", engine.url+"channels.m3u")
+	if !strings.Contains(channels, `group-title="stripecast",one`+"\n"+base+path(one)+".ts\n") {
+		t.Errorf("%s", channels)
+	}
+	if st := engine.status(t); st.Role != "engine" || len(st.Streams) != 1 {
+		t.Errorf("%+v", st)
+	}
+	if said := output(t, "curl", "-sS", "-w", "%{http_code}", base+"nonsense/x.ts"); !strings.HasSuffix(said, "400") {
+		t.Errorf("nonsense: %q", said)
+	}
+	if got := curl.out.Bytes(); !wholePackets(got[:len(got)/188*188]) {
+		t.Error("what came is no transport stream")
+	}
+	curl.signal(t, syscall.SIGTERM)
+	eventually(t, patience, "the next is played when the first is left", func() bool {
+		return strings.HasSuffix(output(t, "curl", "-sS", "-I", "-w", "%{http_code}", base+path(two)+".ts"), "200")
+	})
+	engine.says(t, "closed one", patience)
+	engine.signal(t, syscall.SIGINT)
+	engine.mustEnd(t, patience)
 }

@@ -1,0 +1,346 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stripecast/stripecast/playout"
+	"github.com/stripecast/stripecast/playout/httpd"
+	"github.com/stripecast/stripecast/playout/view"
+	"github.com/stripecast/stripecast/relay"
+	"github.com/stripecast/stripecast/relay/host"
+	"github.com/stripecast/stripecast/stripe"
+)
+
+const (
+	// maxEngine bounds --streams: each is a participant of its own, for its pool is.
+	maxEngine = 16
+	// engineIdle is how long a stream stays open that nobody takes.
+	engineIdle = time.Minute
+	// engineAsked is how long after it asked a player may need to begin.
+	engineAsked = 2 * time.Second
+	// maxKnown is how many streams that were open are still listed; then the one that
+	// was used the longest ago is not.
+	maxKnown = 64
+)
+
+// engine opens streams as players ask for them, and closes them when nobody does. Each
+// is a participant: a link names its own pool.
+type engine struct {
+	*console
+	flags  *viewFlags
+	upload float64 // of each
+	logger *slog.Logger
+	ctx    context.Context
+	runs   sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	open  []*opening // in the order in which they were opened
+	known []stripe.Link
+	media map[stripe.ID]stripe.Media // of those known; never ranged over
+}
+
+// opening is a stream that is open, or about to be.
+type opening struct {
+	link  stripe.Link
+	ready chan struct{} // closed when what follows is there
+	err   error         // why it could not be opened
+	name  string        // as the source calls it, else the link, else its ID
+	part  *httpd.Part
+	host  *host.Host
+	plays *view.Player
+	live  *httpd.Broadcaster
+	close func() // and wait until it is closed
+
+	used  time.Time // when it was last seen in use; under the engine's lock
+	asked time.Time // when a player last asked for it; likewise
+}
+
+func runEngine(cmd *cobra.Command, c *console, f *viewFlags) error {
+	given := cmd.Flags().Changed
+	for _, flag := range []string{"output", "from", "player"} {
+		if given(flag) {
+			return fail(fmt.Errorf("--%s with --engine", flag), "an engine plays to whoever asks by URL: leave out --%s, or view one LINK", flag)
+		}
+	}
+	if err := (playout.Config{Delay: f.delay, BlockTime: playout.DefaultConfig().BlockTime}).Validate(); err != nil {
+		return fail(err, "give --delay from %v to %v", playout.MinDelay, playout.MaxDelay)
+	}
+	switch {
+	case f.most < 1 || f.most > maxEngine:
+		return fail(fmt.Errorf("%d streams", f.most), "give --streams from 1 to %d", maxEngine)
+	case f.most > 1 && !strings.HasSuffix(f.listen, ":0"):
+		return fail(errors.New("one port for several streams"), "leave out --listen: each stream has a port of its own; or give --streams 1")
+	}
+	upload, err := f.capacity()
+	if err != nil {
+		return err
+	}
+	if f.auto {
+		return fail(errors.New("--upload auto with --engine"), "give the cap of all streams together, as in --upload 10M")
+	}
+	if _, err := f.buffer.config(); err != nil {
+		return err
+	}
+	if f.noShare {
+		upload = 0
+	}
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	e := &engine{
+		console: c, flags: f, upload: upload / float64(f.most), logger: c.logger(verbose(cmd)), ctx: ctx,
+		media: map[stripe.ID]stripe.Media{},
+	}
+	web, err := serveHTTP(f.http, !given("http"), "", nil, nil, e.status, func(cfg *httpd.Config) {
+		cfg.Play, cfg.Channels = e.play, e.channels
+	})
+	if err != nil {
+		return err
+	}
+	c.say("open %splay/ID@host:port/name.ts or .m3u8 in a player: a link without stripecast://", web.url)
+	c.say("page %s, channels %schannels.m3u", web.url, web.url)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case now := <-tick.C:
+			e.closeIdle(now)
+		case <-ctx.Done():
+		}
+	}
+	web.close()
+	e.closeAll()
+	return nil
+}
+
+// play implements httpd.Config's Play.
+func (e *engine) play(ctx context.Context, hosts, name string) (*httpd.Part, error) {
+	link, err := stripe.ParseLink("stripecast://" + hosts)
+	if err != nil {
+		return nil, err
+	}
+	if !stripe.ValidName(name) {
+		name = ""
+	}
+	link.Name = name
+	o, err := e.find(link)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-o.ready:
+		return o.part, o.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: the stream is not there yet", httpd.ErrBusy)
+	}
+}
+
+// find is the opening of a link, which begins with that unless it has.
+func (e *engine) find(link stripe.Link) (*opening, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	if i := slices.IndexFunc(e.open, func(o *opening) bool { return o.link.ID == link.ID }); i >= 0 {
+		e.open[i].used, e.open[i].asked = now, now
+		return e.open[i], nil
+	}
+	if len(e.open) == e.flags.most && !e.makeRoom(now) {
+		return nil, fmt.Errorf("%w: %d streams are played already; --streams allows more", httpd.ErrBusy, e.flags.most)
+	}
+	o := &opening{link: link, ready: make(chan struct{}), used: now, asked: now}
+	e.open = append(e.open, o)
+	e.runs.Go(func() {
+		defer close(o.ready)
+		if o.err = e.start(o); o.err == nil {
+			e.learn(o)
+			return
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.forget(o)
+	})
+	return o, nil
+}
+
+// makeRoom closes the stream that was used the longest ago, if nobody takes it, nor has
+// just asked for it.
+func (e *engine) makeRoom(now time.Time) bool {
+	var idle *opening
+	for _, o := range e.open {
+		if o.isIdle() && now.Sub(o.asked) >= engineAsked && (idle == nil || o.used.Before(idle.used)) {
+			idle = o
+		}
+	}
+	if idle == nil {
+		return false
+	}
+	e.forget(idle)
+	e.runs.Go(idle.close)
+	return true
+}
+
+// isIdle reports whether it is open and nobody takes it.
+func (o *opening) isIdle() bool {
+	select {
+	case <-o.ready:
+		return o.err == nil && o.part.Clients() == 0
+	default:
+		return false
+	}
+}
+
+func (e *engine) forget(o *opening) {
+	e.open = slices.DeleteFunc(e.open, func(other *opening) bool { return other == o })
+}
+
+// start joins the stream's pool and begins to play.
+func (e *engine) start(o *opening) error {
+	n := e.flags.node
+	n.join = append(slices.Clone(o.link.Hosts), n.join...)
+	n.join = n.join[:min(len(n.join), maxJoin)]
+	h, err := n.start(e.ctx, e.console, e.logger, relay.Config{
+		Key: host.NewKey(), Upload: e.upload, Streams: []stripe.ID{o.link.ID}, Play: true, Back: e.flags.delay,
+	}, e.upload > 0)
+	if err != nil {
+		return err
+	}
+	if err := awaitStream(e.ctx, e.console, h, o.link.ID); err != nil {
+		h.Leave()
+		return err
+	}
+	o.name = cmp.Or(o.link.Name, o.link.ID.Short())
+	for _, s := range h.Status().Streams {
+		if s.Info.Stream == o.link.ID {
+			o.name = cmp.Or(s.Info.Name, o.name)
+		}
+	}
+	ctx, cancel := context.WithCancel(e.ctx)
+	o.host, o.live = h, httpd.NewBroadcaster()
+	o.plays = view.New(e.flags.delay, &broadcast{to: o.live})
+	cfg := httpd.DefaultConfig()
+	cfg.Stream, cfg.Name = o.live, o.name
+	hosts := strings.TrimPrefix((stripe.Link{ID: o.link.ID, Hosts: o.link.Hosts}).String(), "stripecast://")
+	o.part = httpd.NewPart(ctx, strings.TrimSuffix(hosts, "/"), cfg)
+	played := make(chan struct{})
+	go func() {
+		defer close(played)
+		for ctx.Err() == nil { // a later epoch, when it comes
+			o.plays.Run(ctx, h.Media())
+			if !o.plays.Stats().Ended {
+				break
+			}
+		}
+		for range h.Media() { // until h ends
+		}
+	}()
+	o.close = sync.OnceFunc(func() {
+		cancel()
+		o.part.Wait()
+		h.Leave()
+		<-played
+		e.say("closed %s", o.name)
+	})
+	e.say("opened %s", o.name)
+	return nil
+}
+
+// learn keeps a stream for the list of channels.
+func (e *engine) learn(o *opening) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	link := o.link
+	link.Name = o.name
+	for _, s := range o.host.Status().Streams {
+		if s.Info.Stream == link.ID {
+			e.media[link.ID] = s.Info.Media
+		}
+	}
+	e.known = slices.DeleteFunc(e.known, func(l stripe.Link) bool { return l.ID == link.ID })
+	if e.known = append(e.known, link); len(e.known) > maxKnown {
+		delete(e.media, e.known[0].ID)
+		e.known = slices.Delete(e.known, 0, 1)
+	}
+}
+
+// channels is what is open or was.
+func (e *engine) channels() (all []httpd.Channel) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range e.known {
+		media := e.media[l.ID]
+		hosts := strings.TrimPrefix((stripe.Link{ID: l.ID, Hosts: l.Hosts}).String(), "stripecast://")
+		c := httpd.Channel{ID: l.ID.String(), Name: l.Name, Group: channelGroup, Radio: isRadio(media)}
+		c.Path = httpd.PlayPath(strings.TrimSuffix(hosts, "/"), l.Name, media)
+		all = append(all, c)
+	}
+	return all
+}
+
+// closeIdle closes what nobody has taken for engineIdle.
+func (e *engine) closeIdle(now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, o := range slices.Clone(e.open) {
+		switch idle := o.isIdle(); {
+		case !idle:
+			o.used = now
+		case now.Sub(o.used) > engineIdle:
+			e.forget(o)
+			e.runs.Go(o.close)
+		}
+	}
+}
+
+// closeAll closes everything, and waits for it.
+func (e *engine) closeAll() {
+	e.mu.Lock()
+	open := e.open
+	e.open = nil
+	e.mu.Unlock()
+	for _, o := range open {
+		e.runs.Go(func() {
+			if <-o.ready; o.err == nil {
+				o.close()
+			}
+		})
+	}
+	e.runs.Wait()
+}
+
+// status is all that is open.
+func (e *engine) status(urls []string) any {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := status{Role: "engine", URLs: urls, Upload: e.upload * float64(e.flags.most), Streams: []streamStatus{}}
+	out.Stripes = []stripeStatus{}
+	for _, o := range e.open {
+		select {
+		case <-o.ready:
+		default:
+			continue
+		}
+		if o.err != nil {
+			continue
+		}
+		one := describe("view", o.host, o.plays, nil)
+		out.Streams = append(out.Streams, one.Streams...)
+		out.Bytes.In += one.Bytes.In
+		out.Bytes.Out += one.Bytes.Out
+		out.Bytes.Payload += one.Bytes.Payload
+		out.Peers += one.Peers
+		out.RelaysKnown += one.RelaysKnown
+	}
+	if len(out.Streams) > 0 {
+		out.streamStatus = out.Streams[0]
+	}
+	return out
+}
