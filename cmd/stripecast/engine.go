@@ -100,10 +100,11 @@ func runEngine(cmd *cobra.Command, c *console, f *viewFlags) error {
 		console: c, flags: f, upload: upload / float64(f.most), logger: c.logger(verbose(cmd)), ctx: ctx,
 		media: map[stripe.ID]stripe.Media{},
 	}
-	web, err := serveHTTP(f.http, !given("http"), "", nil, nil, e.status, func(cfg *httpd.Config) {
-		cfg.Play, cfg.Channels = e.play, e.channels
-	})
-	if err != nil {
+	web, cfg := &web{}, httpd.DefaultConfig()
+	cfg.Addr, cfg.Fallback = f.http, !given("http")
+	cfg.Play, cfg.Channels = e.play, e.channels
+	cfg.Status = func() any { return e.status(web.urls) }
+	if err := web.serve(cfg, nil); err != nil {
 		return err
 	}
 	c.say("open %splay/ID@host:port/name.ts or .m3u8 in a player: a link without stripecast://", web.url)
@@ -317,7 +318,7 @@ func (e *engine) closeAll() {
 }
 
 // status is all that is open.
-func (e *engine) status(urls []string) any {
+func (e *engine) status(urls []string) status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	out := status{Role: "engine", URLs: urls, Upload: e.upload * float64(e.flags.most), Streams: []streamStatus{}}

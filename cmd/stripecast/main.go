@@ -117,7 +117,7 @@ its own; viewers play from any k of them.
 		return misuse(err, fmt.Sprintf("%s --help shows the flags", cmd.CommandPath()))
 	})
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what happens inside, to standard error")
-	root.AddCommand(newSource(c), newRelay(c), newView(c), newList(c), newDrill(c), newDemo(c), newStatus(c), newKey(c), newVersion(c))
+	root.AddCommand(newSource(c), newRelay(c), newView(c), newList(c), newDrill(c), newDemo(c), newStatus(c), newKey(c), newDesktop(c), newVersion(c))
 	tellApart(root)
 	return root
 }

@@ -193,18 +193,25 @@ func (s *site) serve() (*web, error) {
 		}
 		return s.ready(func() error { return progress.check(time.Now()) })
 	}
+	return w, w.serve(cfg, progress.watch)
+}
+
+// serve starts the server. watch runs as long as it does; nil: nothing is watched.
+func (w *web) serve(cfg httpd.Config, watch func(context.Context)) error {
 	srv, err := httpd.New(cfg)
 	if err != nil {
-		return nil, fail(err, "give --http with a free port, as in 127.0.0.1:0")
+		return fail(err, "give --http with a free port, as in 127.0.0.1:0")
 	}
 	w.url, w.clients = srv.URL(), srv.Clients
 	w.urls = []string{w.url}
-	if s.stream != nil {
+	if cfg.Stream != nil {
 		w.urls = append(w.urls, w.url+"stream", w.url+"live.m3u", strings.TrimSuffix(w.url, "/")+httpd.LivePath)
 	}
 	// The server outlives the command's context, so that players get the end.
 	ctx, cancel := context.WithCancel(context.Background())
-	go progress.watch(ctx)
+	if watch != nil {
+		go watch(ctx)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -216,5 +223,5 @@ func (s *site) serve() (*web, error) {
 		cancel()
 		<-done
 	}
-	return w, nil
+	return nil
 }
