@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -90,7 +88,7 @@ func (b *buffer) open(c *console) (*store.Store, error) {
 	if cfg == nil {
 		return nil, err
 	}
-	cfg.Logger = slog.New(&teller{c: c})
+	cfg.Logger = c.words()
 	if b.record != "" {
 		return b.openRecord(c, *cfg)
 	}
@@ -183,44 +181,4 @@ func sweep(cache string, cfg store.Config) {
 			_ = s.Close() // it wrote nothing
 		}
 	}
-}
-
-// teller is a slog.Handler for what a person should know: a line without time or
-// quotes, and a warning if it is about an error.
-type teller struct {
-	c     *console
-	attrs []slog.Attr
-}
-
-// Enabled implements slog.Handler.
-func (t *teller) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
-
-// WithAttrs implements slog.Handler.
-func (t *teller) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &teller{t.c, append(t.attrs[:len(t.attrs):len(t.attrs)], attrs...)}
-}
-
-// WithGroup implements slog.Handler. People need no groups.
-func (t *teller) WithGroup(string) slog.Handler { return t }
-
-// Handle implements slog.Handler.
-func (t *teller) Handle(_ context.Context, r slog.Record) error {
-	var about []string
-	add := func(a slog.Attr) bool {
-		about = append(about, fmt.Sprintf("%s %v", a.Key, a.Value))
-		return true
-	}
-	for _, a := range t.attrs {
-		add(a)
-	}
-	r.Attrs(add)
-	line := r.Message
-	if r.Level >= slog.LevelWarn {
-		line = "warning: " + line
-	}
-	if len(about) > 0 {
-		line += " [" + strings.Join(about, ", ") + "]"
-	}
-	t.c.say("%s", line)
-	return nil
 }

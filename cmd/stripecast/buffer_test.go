@@ -165,7 +165,7 @@ func TestBufferFlags(t *testing.T) {
 // TestTeller: people get a line, and of what is for programmers none.
 func TestTeller(t *testing.T) {
 	out := &words{}
-	log := slog.New(&teller{c: &console{err: out}})
+	log := (&console{err: out}).words()
 	log.Debug("inside")
 	log.With("dir", "/d").Info("it goes on", "lost", 3)
 	log.Error("it is paused: 100% full")

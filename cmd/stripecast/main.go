@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -26,7 +25,8 @@ func run(args []string, stdin *os.File, stdout io.Writer, stderr io.Writer) int 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the first signal asks, a second one kills
-	cmd := newRoot(&console{in: stdin, out: stdout, err: onTerminal(stderr)})
+	c := &console{in: stdin, out: stdout, err: onTerminal(stderr)}
+	cmd := newRoot(c)
 	cmd.SetArgs(args)
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)
@@ -35,44 +35,7 @@ func run(args []string, stdin *os.File, stdout io.Writer, stderr io.Writer) int 
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil // interrupted while waiting
 	}
-	return explain(err, stderr)
-}
-
-// explain says what went wrong and what to do, and returns the exit code.
-func explain(err error, stderr io.Writer) int {
-	if err == nil {
-		return 0
-	}
-	fmt.Fprintf(stderr, "error: %v\n", err)
-	var f *failure
-	if errors.As(err, &f) && f.hint != "" {
-		fmt.Fprintf(stderr, "hint: %s\n", f.hint)
-	}
-	if f == nil || f.usage {
-		if f == nil || f.hint == "" {
-			fmt.Fprintf(stderr, "hint: stripecast help shows every command and flag\n")
-		}
-		return 2
-	}
-	return 1
-}
-
-// console is where a command reads and writes.
-type console struct {
-	in  *os.File
-	out io.Writer // for programs
-	err io.Writer // for people
-}
-
-func (c *console) say(format string, a ...any) { fmt.Fprintf(c.err, format+"\n", a...) }
-
-// logger writes the inner life of a command to standard error, if asked to.
-func (c *console) logger(verbose bool) *slog.Logger {
-	level := slog.LevelError
-	if verbose {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: level}))
+	return c.explain(err)
 }
 
 // failure is an error with what to do about it.
@@ -117,16 +80,20 @@ its own; viewers play from any k of them.
 		return misuse(err, fmt.Sprintf("%s --help shows the flags", cmd.CommandPath()))
 	})
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what happens inside, to standard error")
+	root.PersistentFlags().String("log-format", formatText, "`FORMAT` of what is said on standard error: text, or json, a record a line")
 	root.AddCommand(newSource(c), newRelay(c), newView(c), newList(c), newDrill(c), newDemo(c), newStatus(c), newKey(c), newDesktop(c), newVersion(c))
-	tellApart(root)
+	tellApart(c, root)
 	return root
 }
 
 // tellApart makes whatever a command returns a failure, so that errors without
 // one are Cobra's own, about usage.
-func tellApart(cmd *cobra.Command) {
+func tellApart(c *console, cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if err := c.settle(cmd); err != nil {
+				return err
+			}
 			err := run(cmd, args)
 			var f *failure
 			if err == nil || errors.As(err, &f) {
@@ -135,7 +102,7 @@ func tellApart(cmd *cobra.Command) {
 			return &failure{err: err, hint: "run it again with --verbose to see what led to it"}
 		}
 	}
-	for _, c := range cmd.Commands() {
-		tellApart(c)
+	for _, sub := range cmd.Commands() {
+		tellApart(c, sub)
 	}
 }

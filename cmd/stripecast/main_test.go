@@ -128,10 +128,11 @@ func TestExitCodes(t *testing.T) {
 		{misuse(plain, "type this"), 2, "error: it broke\nhint: type this\n"},
 	} {
 		root := &cobra.Command{Use: "x", SilenceErrors: true, SilenceUsage: true, RunE: func(*cobra.Command, []string) error { return c.err }}
-		tellApart(root)
+		root.Flags().String("log-format", "text", "")
+		tellApart(&console{}, root)
 		root.SetArgs(nil)
 		var errs bytes.Buffer
-		if code := explain(root.Execute(), &errs); code != c.code || errs.String() != c.says {
+		if code := (&console{err: &errs}).explain(root.Execute()); code != c.code || errs.String() != c.says {
 			t.Errorf("%v: %d, %q", c.err, code, errs.String())
 		}
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/stripecast/stripecast/playout/rewind"
@@ -212,7 +211,7 @@ const (
 func statusLine(c *console, line func() string, stop <-chan struct{}) {
 	screen, terminal := c.err.(*calm)
 	every := lineEvery
-	if terminal {
+	if terminal = terminal && !c.json; terminal {
 		every = time.Second
 		defer screen.end()
 	}
@@ -230,7 +229,7 @@ func statusLine(c *console, line func() string, stop <-chan struct{}) {
 		case terminal:
 			screen.show(text)
 		default:
-			fmt.Fprintln(c.err, text)
+			c.say("%s", text)
 		}
 		if passed += every; !terminal && passed == talkative {
 			every = lineSeldom
