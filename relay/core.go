@@ -150,6 +150,8 @@ func (c *Core) Handle(now time.Time, in Input) []Output {
 	case Capacity:
 		c.cfg.Upload = in.Upload
 		c.share(now)
+	case Permit:
+		c.permit(now, in.Allow)
 	case Quiet:
 		for _, s := range c.streams {
 			s.forest.Quiet(now, in.Peer, in.On)
@@ -523,8 +525,7 @@ func (c *Core) wantAny(now time.Time) {
 				return
 			}
 			if e.Doubted || c.stream(k.Stream) != nil || c.isPast(k.Stream, k.Epoch) || c.isBarren(now, k.Stream) ||
-				slices.Contains(c.wants, k.Stream) ||
-				len(c.cfg.Allow) > 0 && !slices.Contains(c.cfg.Allow, k.Stream) {
+				slices.Contains(c.wants, k.Stream) || !c.allowed(k.Stream) {
 				continue
 			}
 			c.wants = append(c.wants, k.Stream)

@@ -76,6 +76,10 @@ type Quiet struct {
 // Capacity: there is another figure for the room for children.
 type Capacity struct{ Upload float64 } // bits a second
 
+// Permit: there is another list of those streams that Config.Any takes up; empty: all.
+// One that is carried and not on it any more is left; one named in Config.Streams stays.
+type Permit struct{ Allow []stripe.ID }
+
 // Announce makes the participant the source of a stream, or changes its info.
 // Info is signed.
 type Announce struct{ Info []byte }
@@ -100,6 +104,7 @@ func (Rumour) input()   {}
 func (Measured) input() {}
 func (Capacity) input() {}
 func (Quiet) input()    {}
+func (Permit) input()   {}
 func (Announce) input() {}
 func (Publish) input()  {}
 func (Leave) input()    {}

@@ -55,6 +55,26 @@ func (c *Core) free() int {
 // named reports whether we were told to carry a stream by its name.
 func (c *Core) named(id stripe.ID) bool { return slices.Contains(c.cfg.Streams, id) }
 
+// allowed reports whether a stream may be taken up that we were not told to carry.
+func (c *Core) allowed(id stripe.ID) bool {
+	return len(c.cfg.Allow) == 0 || slices.Contains(c.cfg.Allow, id)
+}
+
+// permit takes another list of streams that may be, and leaves those that may not. What
+// is wanted is looked through whenever something is asked (wantAny).
+func (c *Core) permit(now time.Time, allow []stripe.ID) {
+	c.cfg.Allow = slices.Clone(allow)
+	for i := 0; i < len(c.streams); {
+		s := c.streams[i]
+		if s.source || c.named(s.info.Stream) || c.allowed(s.info.Stream) {
+			i++
+			continue
+		}
+		c.dropStream(now, s)
+	}
+	c.share(now)
+}
+
 // hasPlace sees to a place for a stream of which our store has so many blocks. None is
 // put out for it whose place it would not get.
 func (c *Core) hasPlace(now time.Time, id stripe.ID, blocks uint64) bool {
@@ -68,7 +88,7 @@ func (c *Core) hasPlace(now time.Time, id stripe.ID, blocks uint64) bool {
 			free--
 		}
 	}
-	if !c.cfg.Any || len(c.cfg.Allow) > 0 && !slices.Contains(c.cfg.Allow, id) {
+	if !c.cfg.Any || !c.allowed(id) {
 		return false
 	}
 	return free > 0 || free == 0 && c.displace(now, func(s *stream) bool {

@@ -126,3 +126,63 @@ func TestLiveIsNotBarred(t *testing.T) {
 		t.Errorf("carried: %v", got)
 	}
 }
+
+// Who is told that it may carry less leaves what it may not; more may come when it may
+// carry more, and what it was named stays.
+func TestPermit(t *testing.T) {
+	r := lone(t, Config{Upload: 10e6, Gossips: true, Any: true})
+	r.in(Carry{Info: other(1), Blocks: 100})
+	r.in(Carry{Info: other(2), Blocks: 100})
+	all := r.carried()
+	if len(all) != 2 {
+		t.Fatalf("carried: %v", all)
+	}
+	r.in(Permit{Allow: all[1:]})
+	if got := r.carried(); !slices.Equal(got, all[1:]) {
+		t.Errorf("carried: %v, want %v", got, all[1:])
+	}
+	r.in(Carry{Info: other(1), Blocks: 100})
+	if got := r.carried(); len(got) != 1 {
+		t.Errorf("carried, though not allowed: %v", got)
+	}
+	r.in(Permit{})
+	r.in(Carry{Info: other(1), Blocks: 100})
+	if got := r.carried(); len(got) != 2 {
+		t.Errorf("carried, though all is allowed: %v", got)
+	}
+
+	r = lone(t, Config{Upload: 10e6, Gossips: true})
+	r.in(Carry{Info: r.info.Sign(r.key), Blocks: 100})
+	r.in(Permit{Allow: all[1:]})
+	if got := r.carried(); !slices.Equal(got, []stripe.ID{r.id}) {
+		t.Errorf("carried, of what it was named: %v", got)
+	}
+}
+
+// A stream that is wanted, and not allowed any more, is asked about no longer.
+func TestPermitEndsQuestions(t *testing.T) {
+	r := lone(t, Config{Upload: 10e6, Gossips: true, Any: true})
+	r.in(Up{Peer: testNode("a")})
+	id := stripe.IDOf(testKey("wanted"))
+	r.in(Learned{Record: membership.Record{
+		Node: testNode("a"), Seq: 1, TTL: time.Minute, Addrs: r.core.cfg.Addrs,
+		Streams: []membership.Carried{{Stream: id, Epoch: 1, Homes: 1, Free: 8, Depth: 1}},
+	}.Sign(testKey("a"))})
+	asks := func() (n int) {
+		r.took()
+		r.pass(3 * time.Second)
+		for _, s := range take[Say](r) {
+			if m, ok := s.Msg.(*overlay.Ask); ok && m.Stream == id {
+				n++
+			}
+		}
+		return n
+	}
+	if asks() == 0 {
+		t.Fatal("nobody was asked about a stream that may be carried")
+	}
+	r.in(Permit{Allow: []stripe.ID{{1}}})
+	if n := asks(); n != 0 {
+		t.Errorf("%d questions about a stream that may not", n)
+	}
+}

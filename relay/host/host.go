@@ -168,6 +168,14 @@ func (h *Host) Upload() float64 { return h.net.Uplink().Cap }
 // Uplink is what is known of the way out.
 func (h *Host) Uplink() quicnet.Uplink { return h.net.Uplink() }
 
+// SetUpload changes the room for children, in bits a second; 0 feeds nobody. With
+// Config.Measure what is measured goes on to say what it is.
+func (h *Host) SetUpload(bps float64) { h.net.SetUpload(bps) }
+
+// Permit changes which streams a participant takes up that carries any; empty: all. It
+// leaves those that it carries and may not.
+func (h *Host) Permit(allow []stripe.ID) { h.tell(relay.Permit{Allow: allow}) }
+
 // Store is where what the participant holds is kept, or nil.
 func (h *Host) Store() *store.Store { return h.cfg.Store }
 
