@@ -52,6 +52,7 @@ func newDrill(c *console) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runDrill(cmd, c, &f, args[0]) },
 	}
+	cmd.Annotations = map[string]string{argsKey: "link"}
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", ":0", "UDP `[HOST]:PORT` of a viewer; port 0 takes any")
 	flags.IntVar(&f.parents, "parents", 0, "`NUMBER` of parents to cut at once; 0: as many as the layout's m, shards that may be lost")

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	quoted    = regexp.MustCompile("`[^`]*`")
+	inQuotes  = regexp.MustCompile("`[^`]*`")
 	longFlag  = regexp.MustCompile(`(?:^|[\s\x60])--([a-z-]+)`)
 	linkOf    = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
 	commandOf = regexp.MustCompile(`\bstripecast ([a-z]+)\b`)
@@ -66,7 +66,7 @@ func shown(text string) (code []string) {
 			fenced = !fenced
 			continue
 		}
-		spans := quoted.FindAllString(line, -1)
+		spans := inQuotes.FindAllString(line, -1)
 		if fenced {
 			spans = []string{line}
 		}

@@ -80,21 +80,40 @@ its own; viewers play from any k of them.
 		return misuse(err, fmt.Sprintf("%s --help shows the flags", cmd.CommandPath()))
 	})
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what happens inside, to standard error")
+	root.PersistentFlags().String(configKey, "", "read flags from this `FILE` of YAML; the environment goes before it, as in STRIPECAST_UPLOAD=20M, and flags before both")
 	root.PersistentFlags().String("log-format", formatText, "`FORMAT` of what is said on standard error: text, or json, a record a line")
-	root.AddCommand(newSource(c), newRelay(c), newView(c), newList(c), newDrill(c), newDemo(c), newStatus(c), newKey(c), newDesktop(c), newVersion(c))
+	root.AddCommand(newSource(c), newRelay(c), newView(c), newList(c), newDrill(c), newDemo(c), newStatus(c), newKey(c), newPapers(c), newDesktop(c), newVersion(c))
 	tellApart(c, root)
 	return root
 }
 
 // tellApart makes whatever a command returns a failure, so that errors without
-// one are Cobra's own, about usage.
+// one are Cobra's own, about usage. Before a command runs, it is told what nobody typed.
 func tellApart(c *console, cmd *cobra.Command) {
-	if run := cmd.RunE; run != nil {
+	if run, takes := cmd.RunE, cmd.Args; run != nil {
+		if takes == nil {
+			takes = cobra.ArbitraryArgs
+		}
+		if cmd.Annotations[argsKey] != "" {
+			cmd.Args = func(cmd *cobra.Command, args []string) error {
+				if len(args) == 0 { // they may stand elsewhere
+					return nil
+				}
+				return takes(cmd, args)
+			}
+		}
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			var err error
+			if c.settings, err = configure(cmd, args); err != nil {
+				return err
+			}
 			if err := c.settle(cmd); err != nil {
 				return err
 			}
-			err := run(cmd, args)
+			if err := takes(cmd, c.settings.args); err != nil {
+				return err
+			}
+			err = run(cmd, c.settings.args)
 			var f *failure
 			if err == nil || errors.As(err, &f) {
 				return err

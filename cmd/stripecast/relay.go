@@ -39,6 +39,7 @@ func newRelay(c *console) *cobra.Command {
 			"  stripecast relay --new-pool",
 		RunE: func(cmd *cobra.Command, args []string) error { return runRelay(cmd, c, &f, args) },
 	}
+	cmd.Annotations = map[string]string{argsKey: "links"}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.newPool, "new-pool", false, "start a pool of its own")
 	flags.StringSliceVar(&f.allow, "allow", nil, "carry only streams with these `ID`s, several with commas")
@@ -79,17 +80,8 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 		cfg.Streams = append(cfg.Streams, link.ID)
 		f.join = append(f.join, link.Hosts...)
 	}
-	for _, a := range f.allow {
-		id, err := stripe.ParseID(a)
-		if err != nil {
-			return fail(err, "--allow takes stream IDs: what stands before @ in a link")
-		}
-		cfg.Allow = append(cfg.Allow, id)
-	}
-	for _, id := range cfg.Streams {
-		if len(cfg.Allow) > 0 && !slices.Contains(cfg.Allow, id) {
-			return fail(fmt.Errorf("the link's stream %s is not among those allowed", id.Short()), "add its ID to --allow, or leave out --allow")
-		}
+	if cfg.Allow, err = parseAllow(f.allow, cfg.Streams); err != nil {
+		return err
 	}
 	h, err := f.start(ctx, c, c.logger(verbose(cmd)), cfg, true)
 	if err != nil {
@@ -112,7 +104,46 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 		c.say("others join with: --join %s", h.Advertised())
 	}
 	defer c.keepSaying(relayLine(h))()
-	<-ctx.Done()
+	c.reloads(ctx, cmd, func(change *changes) error { return f.reload(change, h, cfg.Streams) })
+	return nil
+}
+
+// parseAllow reads --allow; streams are those that the links name.
+func parseAllow(list []string, streams []stripe.ID) (allow []stripe.ID, err error) {
+	for _, a := range list {
+		id, err := stripe.ParseID(a)
+		if err != nil {
+			return nil, fail(err, "--allow takes stream IDs: what stands before @ in a link")
+		}
+		allow = append(allow, id)
+	}
+	for _, id := range streams {
+		if len(allow) > 0 && !slices.Contains(allow, id) {
+			return nil, fail(fmt.Errorf("the link's stream %s is not among those allowed", id.Short()), "add its ID to --allow, or leave out --allow")
+		}
+	}
+	return allow, nil
+}
+
+// reload takes another cap and another list of streams.
+func (f *relayFlags) reload(change *changes, h *host.Host, streams []stripe.ID) error {
+	if values, ok := change.of("allow"); ok {
+		allow, err := parseAllow(values, streams)
+		if err != nil {
+			return err
+		}
+		change.does(func() { h.Permit(allow) })
+	}
+	if values, ok := change.of("upload"); ok {
+		if f.auto || values[0] == "auto" {
+			return errors.New("an uplink that is measured, or is to be, needs a new start")
+		}
+		upload, err := parseRate(values[0])
+		if err != nil {
+			return err
+		}
+		change.does(func() { h.SetUpload(upload) })
+	}
 	return nil
 }
 

@@ -49,6 +49,7 @@ func newSource(c *console) *cobra.Command {
 			return runSource(cmd, c, &f, input)
 		},
 	}
+	cmd.Annotations = map[string]string{argsKey: "input"}
 	flags := cmd.Flags()
 	flags.StringVar(&f.key, "key", "", "`FILE` with the stream's key, made if missing (default: source.key in the user's config directory)")
 	flags.StringVar(&f.name, "name", "live", "the stream's `NAME`, for people")

@@ -76,6 +76,7 @@ func newView(c *console) *cobra.Command {
 			return runView(cmd, c, &f, args[0])
 		},
 	}
+	cmd.Annotations = map[string]string{argsKey: "link"}
 	flags := cmd.Flags()
 	f.node.flags(flags, ":0", "10M", httpd.DefaultAddr)
 	flags.StringVarP(&f.out, "output", "o", "", "write the stream to `FILE`, to - (standard output), or to udp://HOST:PORT, which may be a multicast group")

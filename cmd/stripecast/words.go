@@ -33,6 +33,8 @@ type console struct {
 	out  io.Writer // for programs
 	err  io.Writer // for people, or for a log
 	json bool
+
+	settings *settings // of the command that runs
 }
 
 // settle takes the flags that say how things are said.

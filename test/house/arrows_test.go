@@ -53,7 +53,7 @@ var others = map[string]struct {
 	"github.com/chromedp/chromedp":        {by: []string{"test/e2e"}, tests: true},
 	"github.com/chromedp/cdproto":         {by: []string{"test/e2e"}, tests: true},
 	"github.com/prometheus/client_golang": {by: []string{"cmd/stripecast"}},
-	"github.com/goccy/go-yaml":            {by: []string{"cmd/stripecast", "playout/httpd"}, tests: true},
+	"github.com/goccy/go-yaml":            {by: []string{"cmd/stripecast", "playout/httpd"}},
 	"github.com/spf13/cobra":              {by: []string{"cmd/stripecast"}},
 	"github.com/spf13/pflag":              {by: []string{"cmd/stripecast"}},
 }
