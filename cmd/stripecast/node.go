@@ -46,6 +46,23 @@ func (n *node) capacity() (float64, error) {
 	return parseRate(n.upload)
 }
 
+// reload takes another cap.
+func (n *node) reload(change *changes, h *host.Host) error {
+	values, ok := change.of("upload")
+	if !ok {
+		return nil
+	}
+	if n.auto || values[0] == "auto" {
+		return errors.New("an uplink that is measured, or is to be, needs a new start")
+	}
+	upload, err := parseRate(values[0])
+	if err != nil {
+		return err
+	}
+	change.does(func() { h.SetUpload(upload) })
+	return nil
+}
+
 // tellUplink says what the uplink was found to carry, once it was.
 func (n *node) tellUplink(ctx context.Context, c *console, h *host.Host) {
 	tick := time.NewTicker(time.Second)
@@ -193,7 +210,10 @@ func (s *site) serve() (*web, error) {
 		}
 		return s.ready(func() error { return progress.check(time.Now()) })
 	}
-	return w, w.serve(cfg, progress.watch)
+	return w, w.serve(cfg, func(ctx context.Context) {
+		go watchdog(ctx, alive)
+		progress.watch(ctx)
+	})
 }
 
 // serve starts the server. watch runs as long as it does; nil: nothing is watched.
@@ -212,6 +232,7 @@ func (w *web) serve(cfg httpd.Config, watch func(context.Context)) error {
 	if watch != nil {
 		go watch(ctx)
 	}
+	notify("READY=1")
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -219,6 +240,7 @@ func (w *web) serve(cfg httpd.Config, watch func(context.Context)) error {
 	}()
 	removeNote := leaveNote(w.url)
 	w.close = func() {
+		notify("STOPPING=1")
 		removeNote()
 		cancel()
 		<-done

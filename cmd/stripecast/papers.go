@@ -49,7 +49,8 @@ func exampleConfig(root *cobra.Command) string {
 	var b strings.Builder
 	b.WriteString("# What stripecast reads with --config FILE. Every key stands here as it is by default; take\n" +
 		"# away its # to change it. A variable goes before a key (" + envName("upload") + "=20M), and a flag\n" +
-		"# before both. A relay reads upload and allow again when it gets SIGHUP.\n\n" +
+		"# before both. At SIGHUP the file is read again: another upload, and another allow of a relay,\n" +
+		"# are taken at once.\n\n" +
 		"# For all commands:\n\n")
 	keys(&b, "", root.PersistentFlags())
 	for _, cmd := range root.Commands() {

@@ -83,6 +83,7 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 	if cfg.Allow, err = parseAllow(f.allow, cfg.Streams); err != nil {
 		return err
 	}
+	hup := c.hangups()
 	h, err := f.start(ctx, c, c.logger(verbose(cmd)), cfg, true)
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 		c.say("others join with: --join %s", h.Advertised())
 	}
 	defer c.keepSaying(relayLine(h))()
-	c.reloads(ctx, cmd, func(change *changes) error { return f.reload(change, h, cfg.Streams) })
+	c.reloads(ctx, hup, cmd, func(change *changes) error { return f.reload(change, h, cfg.Streams) })
 	return nil
 }
 
@@ -125,7 +126,7 @@ func parseAllow(list []string, streams []stripe.ID) (allow []stripe.ID, err erro
 	return allow, nil
 }
 
-// reload takes another cap and another list of streams.
+// reload takes another list of streams, and another cap.
 func (f *relayFlags) reload(change *changes, h *host.Host, streams []stripe.ID) error {
 	if values, ok := change.of("allow"); ok {
 		allow, err := parseAllow(values, streams)
@@ -134,17 +135,7 @@ func (f *relayFlags) reload(change *changes, h *host.Host, streams []stripe.ID) 
 		}
 		change.does(func() { h.Permit(allow) })
 	}
-	if values, ok := change.of("upload"); ok {
-		if f.auto || values[0] == "auto" {
-			return errors.New("an uplink that is measured, or is to be, needs a new start")
-		}
-		upload, err := parseRate(values[0])
-		if err != nil {
-			return err
-		}
-		change.does(func() { h.SetUpload(upload) })
-	}
-	return nil
+	return f.node.reload(change, h)
 }
 
 func relayLine(h *host.Host) func() string {

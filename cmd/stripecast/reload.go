@@ -105,14 +105,19 @@ func (c *console) reload(cmd *cobra.Command, take func(*changes) error) {
 	}
 }
 
-// reloads reloads at each SIGHUP until ctx ends. Without a file the signal ends the
-// program, as it always does.
-func (c *console) reloads(ctx context.Context, cmd *cobra.Command, take func(*changes) error) {
+// hangups brings SIGHUP from now on, if there is a file to be read again. Without one the
+// signal ends the program, as it always does. It must be called before anybody is told
+// that the program is ready.
+func (c *console) hangups() <-chan os.Signal {
 	hup := make(chan os.Signal, 1)
 	if c.settings.file != "" {
 		signal.Notify(hup, syscall.SIGHUP)
-		defer signal.Stop(hup)
 	}
+	return hup
+}
+
+// reloads reloads at each of them until ctx ends.
+func (c *console) reloads(ctx context.Context, hup <-chan os.Signal, cmd *cobra.Command, take func(*changes) error) {
 	for {
 		select {
 		case <-hup:

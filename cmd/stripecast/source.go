@@ -101,6 +101,7 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 		c.say("warning: %s of upload do not carry this stream of %s once; it needs %s (--upload)",
 			rate(upload), rate(float64(info.Rate)), rate(least))
 	}
+	hup := c.hangups()
 	h, err := f.start(ctx, c, logger, relay.Config{Key: nodeKey(key), Upload: upload}, true)
 	if err != nil {
 		return err
@@ -129,6 +130,7 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	c.say("publishing %s: %s, %s, %v, blocks of %v; status at %s", f.name, info.Media, rate(float64(info.Rate)), info.Layout, info.BlockTime, web.url)
 	c.say("watch it with: stripecast view %s", link)
 	defer c.keepSaying(sourceLine(h))()
+	go c.reloads(ctx, hup, cmd, func(change *changes) error { return f.reload(change, h) })
 	err = src.Run(ctx, h)
 	if ctx.Err() == nil {
 		awaitChildren(ctx, h)

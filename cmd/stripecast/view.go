@@ -133,6 +133,7 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 		defer v.leaveFile()
 	}
 	f.join = append(f.join, link.Hosts...)
+	hup := c.hangups()
 	h, err := f.start(ctx, c, c.logger(verbose(cmd)), relay.Config{
 		Key: host.NewKey(), Upload: upload, Streams: []stripe.ID{link.ID}, Play: true, Back: f.delay,
 	}, v.share)
@@ -140,6 +141,12 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 		return err
 	}
 	defer h.Leave()
+	go c.reloads(ctx, hup, cmd, func(change *changes) error {
+		if f.noShare {
+			return nil
+		}
+		return f.reload(change, h)
+	})
 	if err := awaitStream(ctx, c, h, link.ID); err != nil {
 		return err
 	}
