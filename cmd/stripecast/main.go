@@ -82,6 +82,10 @@ its own; viewers play from any k of them.
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what happens inside, to standard error")
 	root.PersistentFlags().String(configKey, "", "read flags from this `FILE` of YAML; the environment goes before it, as in STRIPECAST_UPLOAD=20M, and flags before both")
 	root.PersistentFlags().String("log-format", formatText, "`FORMAT` of what is said on standard error: text, or json, a record a line")
+	complete := cobra.FixedCompletions([]cobra.Completion{formatText, formatJSON}, cobra.ShellCompDirectiveNoFileComp)
+	if err := root.RegisterFlagCompletionFunc("log-format", complete); err != nil {
+		panic(err) // there is no such flag
+	}
 	root.AddCommand(newSource(c), newRelay(c), newView(c), newList(c), newDrill(c), newDemo(c), newStatus(c), newKey(c), newPapers(c), newDesktop(c), newVersion(c))
 	tellApart(c, root)
 	return root

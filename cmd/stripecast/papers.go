@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,13 +15,18 @@ import (
 // down once, in their help, and all else is made from that.
 func newPapers(c *console) *cobra.Command {
 	return &cobra.Command{
-		Use:    "papers DIR",
-		Short:  "Write an example of a configuration into DIR",
-		Long:   "Write what is made from the commands and their flags into DIR: stripecast.yaml, a\nconfiguration with every key.",
+		Use:   "papers DIR",
+		Short: "Write manual pages, completion for shells and an example of a configuration",
+		Long: "Write what is made from the commands and their flags into DIR, for whoever makes a\n" +
+			"package: man, completions, and stripecast.yaml, a configuration with every key.",
 		Args:   cobra.ExactArgs(1),
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for name, text := range papers(cmd.Root()) {
+			all, err := papers(cmd.Root())
+			if err != nil {
+				return err
+			}
+			for name, text := range all {
 				path := filepath.Join(args[0], filepath.FromSlash(name))
 				err := os.MkdirAll(filepath.Dir(path), 0o755)
 				if err == nil {
@@ -36,8 +42,24 @@ func newPapers(c *console) *cobra.Command {
 }
 
 // papers is all of them, by name.
-func papers(root *cobra.Command) map[string]string {
-	return map[string]string{"stripecast.yaml": exampleConfig(root)}
+func papers(root *cobra.Command) (map[string]string, error) {
+	all := map[string]string{"stripecast.yaml": exampleConfig(root)}
+	for name, text := range manPages(root) {
+		all["man/"+name] = text
+	}
+	for name, write := range map[string]func(io.Writer) error{
+		"stripecast.bash": func(w io.Writer) error { return root.GenBashCompletionV2(w, true) },
+		"_stripecast":     root.GenZshCompletion,
+		"stripecast.fish": func(w io.Writer) error { return root.GenFishCompletion(w, true) },
+		"stripecast.ps1":  root.GenPowerShellCompletionWithDesc,
+	} {
+		var b strings.Builder
+		if err := write(&b); err != nil {
+			return nil, err
+		}
+		all["completions/"+name] = b.String()
+	}
+	return all, nil
 }
 
 // exampleWidth is where lines of the example end.

@@ -19,8 +19,15 @@ func newVersion(c *console) *cobra.Command {
 	}
 }
 
-// version is what the Go toolchain stamped: a tag, or a pseudo-version.
+// release is set by whoever links a release.
+var release string
+
+// version is that of the release, or what the Go toolchain stamped: a tag, or a
+// pseudo-version.
 func version() string {
+	if release != "" {
+		return release
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
