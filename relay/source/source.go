@@ -4,7 +4,8 @@
 //
 //	Input ─read─▶ ts.Cutter ─Pacer─▶ fec.Encode ─▶ stripe.Seal ─▶ Publisher
 //
-// It is a shell: it lives in real time.
+// It is a shell: it lives in real time. Where inputs come from, and that one comes back
+// after a blip, is relay/ingest's.
 package source
 
 import (
@@ -47,7 +48,7 @@ const (
 type Config struct {
 	Key  ed25519.PrivateKey // the stream's
 	Name string
-	// Input is read to its end.
+	// Input is read to its end. It may return a Mark between bytes.
 	Input io.Reader
 	// Paced says that the input comes at its own pace, as a camera's does. One
 	// that does not, a file, is held to its own clock.
@@ -62,6 +63,16 @@ type Config struct {
 	BlockTimeFixed bool
 	Logger         *slog.Logger
 }
+
+// Mark is what an Input's Read returns as its error, with no bytes, where something is
+// to be said of the bytes that follow. It ends nothing: Read is called again.
+type Mark struct {
+	// Break means that what follows does not continue what came before it.
+	Break bool
+}
+
+// Error makes a Mark fit between bytes.
+func (m Mark) Error() string { return "no error, but a mark in the input" }
 
 // Publisher is the participant that is the source of the stream.
 type Publisher interface {
@@ -94,6 +105,7 @@ type Source struct {
 	pacer     ts.Pacer
 	meter     ts.RateMeter
 	number    uint64
+	gap       bool   // the next block follows a break
 	media     uint64 // when the last block ended, in 1/90000 s
 	announced time.Time
 }
@@ -101,6 +113,12 @@ type Source struct {
 type read struct {
 	b   []byte
 	err error
+}
+
+// mark is what the input says of what follows, if that is what was read.
+func (r read) mark() (m Mark, ok bool) {
+	ok = errors.As(r.err, &m)
+	return m, ok
 }
 
 // Probe reads the beginning of the input and decides medium, layout and block
@@ -116,6 +134,10 @@ func Probe(ctx context.Context, cfg Config) (*Source, error) {
 		case r := <-s.input:
 			if began.IsZero() {
 				began = time.Now()
+			}
+			if _, mark := r.mark(); mark {
+				s.head = nil // nothing of it has gone out: the stream begins here
+				continue
 			}
 			s.head = append(s.head, r.b...)
 			if r.err != nil && !errors.Is(r.err, io.EOF) {
@@ -173,7 +195,7 @@ func (s *Source) SetEpoch(epoch uint32) { s.info.Epoch = epoch }
 func (s *Source) Info() stripe.Info { return s.info }
 
 // reader reads in a goroutine of its own, since a read cannot be interrupted.
-// After the error, which is io.EOF at the end, nothing follows.
+// After an error that is no Mark, which is io.EOF at the end, nothing follows.
 func reader(ctx context.Context, in io.Reader) <-chan read {
 	out := make(chan read, 4)
 	go func() {
@@ -183,12 +205,13 @@ func reader(ctx context.Context, in io.Reader) <-chan read {
 			if n == 0 && err == nil {
 				continue
 			}
+			last := read{b[:n], err}
 			select {
-			case out <- read{b[:n], err}:
+			case out <- last:
 			case <-ctx.Done():
 				return
 			}
-			if err != nil {
+			if _, mark := last.mark(); err != nil && !mark {
 				return
 			}
 		}
@@ -238,7 +261,14 @@ func (s *Source) pump(ctx context.Context, to Publisher) error {
 			if !s.take(ctx, to, s.cutter.Write(time.Now(), r.b)) {
 				return nil
 			}
-			s.end = r.err
+			if m, ok := r.mark(); !ok {
+				s.end = r.err
+			} else if m.Break {
+				if !s.take(ctx, to, s.cutter.Break(time.Now())) {
+					return nil
+				}
+				s.gap = true
+			}
 		case <-tick.C:
 			if !s.take(ctx, to, s.cutter.Write(time.Now(), nil)) {
 				return nil
@@ -262,10 +292,21 @@ func (s *Source) take(ctx context.Context, to Publisher, cuts []ts.Cut) bool {
 				return false
 			}
 		}
-		s.publish(to, c, 0)
+		s.publish(to, s.marked(c), 0)
 		s.measure(to, c)
 	}
 	return ctx.Err() == nil
+}
+
+// marked tells the decoder of a break before c, where its format can.
+func (s *Source) marked(c ts.Cut) ts.Cut {
+	if s.gap && s.info.Media == stripe.MediaTS {
+		if marked := append(ts.MarkGap(c.Data), c.Data...); len(marked) <= stripe.MaxBlock {
+			c.Data = marked
+		}
+	}
+	s.gap = false
+	return c
 }
 
 func (s *Source) publish(to Publisher, c ts.Cut, flags stripe.Flags) {

@@ -75,6 +75,8 @@ type Cutter struct {
 // hold, and everything when in is the end of the stream.
 type format interface {
 	take(b *block, now time.Time, in []byte, end bool) int
+	// anew forgets what another input need not share with the one before it.
+	anew()
 	dropped() uint64
 }
 
@@ -132,6 +134,17 @@ func (c *Cutter) Flush(now time.Time) []Cut {
 	return c.b.cuts
 }
 
+// Break says that what is written next does not continue what was written before:
+// another connection, or another encoder. It returns the blocks that were left, as
+// Flush does. The next one has Discontinuity set if there was one before it, and
+// tables and time base are learned anew; where they go on, so does MediaTime.
+func (c *Cutter) Break(now time.Time) []Cut {
+	cuts := c.Flush(now)
+	c.in.anew()
+	c.b.broken = c.b.delivered
+	return cuts
+}
+
 // Dropped is how many bytes were not delivered so far, because they are no part
 // of a packet: those before a lock, after its loss, and of torn packets.
 func (c *Cutter) Dropped() uint64 { return c.in.dropped() }
@@ -154,5 +167,7 @@ func (opaque) take(b *block, now time.Time, in []byte, _ bool) int {
 	b.addAll(now, in)
 	return len(in)
 }
+
+func (opaque) anew() {}
 
 func (opaque) dropped() uint64 { return 0 }

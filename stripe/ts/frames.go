@@ -110,6 +110,8 @@ type frames struct {
 	odd    int64 // samples × ticks a second, not yet a whole tick at last.rate
 }
 
+func (f *frames) anew() {}
+
 func (f *frames) dropped() uint64 { return 0 }
 
 func (f *frames) take(b *block, now time.Time, in []byte, end bool) int {

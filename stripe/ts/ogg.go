@@ -22,6 +22,9 @@ type pages struct {
 	counted bool  // the page under way has a time
 }
 
+// anew lets the next logical stream begin a chain, even after nothing but a first page.
+func (g *pages) anew() { g.bos = false }
+
 func (g *pages) dropped() uint64 { return 0 }
 
 func (g *pages) take(b *block, now time.Time, in []byte, end bool) int {

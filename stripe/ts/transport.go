@@ -22,6 +22,9 @@ type transport struct {
 
 func (t *transport) dropped() uint64 { return t.lost }
 
+// anew keeps the last PCR: where the clock only went on meanwhile, it still does.
+func (t *transport) anew() { *t = transport{lost: t.lost, pcr: t.pcr, newBase: true} }
+
 // take finds the packets in in. One is delivered when the next one's sync byte is
 // there; if it is wrong, a packet may have been torn, and the next ones decide.
 func (t *transport) take(b *block, now time.Time, in []byte, end bool) int {
