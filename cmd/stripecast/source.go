@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +12,6 @@ import (
 	"github.com/stripecast/stripecast/relay/host"
 	"github.com/stripecast/stripecast/relay/source"
 	"github.com/stripecast/stripecast/stripe"
-	"github.com/stripecast/stripecast/stripe/ts"
 )
 
 // lastWords is how long a source stays after the end of its input for children
@@ -34,9 +30,15 @@ func newSource(c *console) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "source [INPUT]",
 		Short: "Publish a live stream",
-		Long: "Publish INPUT, an MPEG-TS or MP3, AAC or Ogg audio: a file, which is sent at its\n" +
-			"own pace, or - for standard input (the default). The first line on standard\n" +
-			"output is the link to give to viewers.",
+		Long: "Publish INPUT, an MPEG-TS or MP3, AAC or Ogg audio. The first line on standard\n" +
+			"output is the link to give to viewers. INPUT is\n\n" +
+			"  a file                 which is sent at its own pace\n" +
+			"  -                      standard input, the default\n" +
+			"  udp://HOST:PORT        datagrams to an address of this machine or a multicast\n" +
+			"                         group, with RTP headers or without; ?iface=NAME says at\n" +
+			"                         which interface a group is joined\n" +
+			"  http://…, https://…    what is there: a stream, or an HLS playlist of MPEG-TS\n\n" +
+			"An input from the network that is gone is waited for, and the stream goes on.",
 		Example: "  ffmpeg -re -i film.mkv -c copy -f mpegts - | stripecast source --name film\n" +
 			"  stripecast source film.ts --loop --upload 50M\n" +
 			"  stripecast source film.ts --record recordings",
@@ -68,7 +70,7 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	if err != nil {
 		return err
 	}
-	in, paced, err := openInput(ctx, c, input, f.loop)
+	in, err := openInput(ctx, c, input, f.loop)
 	if err != nil {
 		return err
 	}
@@ -79,18 +81,18 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	if made {
 		c.say("made a new key in %s: keep it, it is the stream's identity", where)
 	}
-	if input == "-" {
-		c.say("waiting for the stream on standard input …")
+	if in.live {
+		c.say("waiting for the stream %s …", in.from)
 	}
 	logger := c.logger(verbose(cmd))
 	cfg := source.Config{
-		Key: key, Name: f.name, Input: in, Paced: paced, Opaque: f.opaque, Logger: logger,
+		Key: key, Name: f.name, Input: in.bytes, Paced: in.paced, Opaque: f.opaque, Logger: logger,
 		Layout: layout, LayoutFixed: cmd.Flags().Changed("layout"),
 		BlockTime: f.block, BlockTimeFixed: cmd.Flags().Changed("block"),
 	}
 	src, err := source.Probe(ctx, cfg)
 	if err != nil {
-		return explainInput(ctx, err, input)
+		return explainInput(ctx, err, in.name)
 	}
 	info := src.Info()
 	if f.auto { // all stripes once, until it is known better
@@ -155,80 +157,6 @@ func (f *sourceFlags) check() (layout stripe.Layout, upload float64, err error) 
 	}
 	upload, err = f.capacity()
 	return layout, upload, err
-}
-
-// openInput opens what to publish, and says whether it comes at its own pace.
-func openInput(ctx context.Context, c *console, input string, loop bool) (in io.Reader, paced bool, err error) {
-	file := c.in
-	if input != "-" {
-		if file, err = open(ctx, input); ctx.Err() != nil {
-			return nil, false, ctx.Err()
-		} else if err != nil {
-			return nil, false, fail(err, "give a file that exists, or - for standard input")
-		}
-	}
-	st, err := file.Stat()
-	if err != nil {
-		return nil, false, fail(err, "give a file that exists, or - for standard input")
-	}
-	if st.IsDir() {
-		return nil, false, fail(fmt.Errorf("%s is a directory", input), "give a file, or - for standard input")
-	}
-	if input == "-" && isTerminal(file) {
-		return nil, false, misuse(errors.New("standard input is a terminal"), "pipe a stream into it, or name a file: stripecast source FILE")
-	}
-	if !loop {
-		return file, !st.Mode().IsRegular(), nil
-	}
-	if !st.Mode().IsRegular() {
-		return nil, false, fail(errors.New("only a file can be sent again and again"), "leave out --loop, or name a file")
-	}
-	clip, err := io.ReadAll(file)
-	if err != nil {
-		return nil, false, fail(err, "the file must be readable")
-	}
-	looper, err := ts.NewLooper(clip)
-	if err != nil {
-		return nil, false, fail(err, "--loop takes an MPEG-TS; make one with: ffmpeg -i FILE -c copy -f mpegts FILE.ts")
-	}
-	return looper, false, nil
-}
-
-// open opens a file; a named pipe waits for its writer, or until ctx ends.
-func open(ctx context.Context, path string) (*os.File, error) {
-	type result struct {
-		file *os.File
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		f, err := os.Open(path)
-		done <- result{f, err}
-	}()
-	select {
-	case r := <-done:
-		return r.file, r.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func explainInput(ctx context.Context, err error, input string) error {
-	if input == "-" {
-		input = "standard input"
-	}
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, source.ErrUnknown):
-		return fail(err, "make it MPEG-TS with: ffmpeg -i INPUT -c copy -f mpegts - | stripecast source; or send standard input as it is with --opaque")
-	case errors.Is(err, source.ErrNoClock):
-		return fail(err, "pipe it in at the pace at which it should be played")
-	case errors.Is(err, source.ErrEmpty):
-		return fail(err, "check what %s is made by", input)
-	default:
-		return fail(err, "check that %s can be read", input)
-	}
 }
 
 // awaitChildren gives children the time to get the last blocks.

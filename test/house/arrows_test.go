@@ -24,6 +24,8 @@ var arrows = map[string][]string{
 	"relay/host":        {"fec", "relay", "relay/quicnet", "relay/store", "overlay", "membership", "membership/gossip", "stripe"},
 	"relay/store":       {"stripe", "stripe/wire"},
 	"relay/source":      {"fec", "membership", "stripe", "stripe/ts"},
+	"relay/ingest":      {"relay/ingest/m3u", "relay/source", "stripe", "stripe/ts"},
+	"relay/ingest/m3u":  {},
 	"membership/gossip": {"membership", "relay/quicnet", "stripe/wire"},
 	"playout/sink":      {"playout"},
 	"playout/hls":       {"playout/remux", "stripe"},

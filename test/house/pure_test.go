@@ -21,7 +21,8 @@ import (
 // pure is the packages without clock, chance, goroutine, lock, network and file.
 // The folders below them are no part of them, unless they are named.
 var pure = []string{
-	"fec", "membership", "overlay", "playout", "playout/hls", "playout/remux", "relay", "relay/pull", "stripe", "stripe/ts", "stripe/wire",
+	"fec", "membership", "overlay", "playout", "playout/hls", "playout/remux", "relay", "relay/ingest/m3u",
+	"relay/pull", "stripe", "stripe/ts", "stripe/wire",
 }
 
 // impure is what no pure package imports, with everything below it.

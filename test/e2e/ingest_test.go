@@ -1,0 +1,146 @@
+//go:build unix
+
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stripecast/stripecast/cmd/stripecast/clip"
+	"github.com/stripecast/stripecast/stripe/ts"
+)
+
+// waiting starts a source whose input is still to come.
+func waiting(t testing.TB, args ...string) *node {
+	t.Helper()
+	args = append([]string{"source", anyUDP, anyHTTP, "--key", filepath.Join(t.TempDir(), "key")}, args...)
+	n := &node{proc: stripecast(t, options{}, "source", args...)}
+	n.says(t, "waiting for ", patience)
+	return n
+}
+
+// linked waits for the link of a source whose input has come.
+func (n *node) linked(t testing.TB) string {
+	t.Helper()
+	link := n.prints(t, `(?m)^(stripecast://\S+)$`, patience)[1]
+	n.url = n.says(t, `status at (http://\S+/)`, patience)[1]
+	return link
+}
+
+// watched is what a viewer has once it is so much. Then source and viewer end.
+func watched(t testing.TB, source *node, least int) []byte {
+	t.Helper()
+	viewer := startViewer(t, "viewer", source.linked(t), "-o", "-")
+	eventually(t, patience, "the viewer has enough", func() bool { return viewer.out.Len() >= least || !viewer.running() })
+	source.signal(t, syscall.SIGINT)
+	source.mustEnd(t, patience)
+	viewer.mustEnd(t, patience)
+	return viewer.out.Bytes()
+}
+
+// second is the bytes of a second of the clip.
+var second = len(clip.TS()) / int(clipTime/time.Second)
+
+// TestDatagrams: what comes by UDP is published, byte for byte.
+func TestDatagrams(t *testing.T) {
+	t.Parallel()
+	free := ownUDP(t)
+	source := waiting(t, "udp://"+free)
+	to, err := net.Dial("udp", free)
+	if err != nil {
+		t.Fatal(err)
+	}
+	input := record(t, 0, 12*time.Second)
+	go func() {
+		defer to.Close()
+		in := pace(input, 12*time.Second)
+		for buf := make([]byte, 7*ts.PacketLen); ; {
+			n, err := io.ReadFull(in, buf)
+			if n == 0 || err != nil {
+				return
+			}
+			to.Write(buf[:n]) // until nobody listens
+		}
+	}()
+	mustBePart(t, "viewer", watched(t, source, 2*second), input, 2*second)
+}
+
+// TestMulticast: ffmpeg sends RTP to a group, and a source that joins it on loopback
+// publishes it.
+func TestMulticast(t *testing.T) {
+	need(t, "ffmpeg")
+	t.Parallel()
+	_, port, _ := net.SplitHostPort(ownUDP(t))
+	source := waiting(t, "udp://239.255.70.70:"+port+"?iface=127.0.0.1")
+	file := writeFile(t, "clip.ts", record(t, 0, 12*time.Second))
+	launch(t, options{}, "sender", "ffmpeg", "-v", "error", "-nostdin", "-re", "-i", file, "-map", "0", "-c", "copy",
+		"-f", "rtp_mpegts", "rtp://239.255.70.70:"+port+"?localaddr=127.0.0.1&pkt_size=1328")
+	mustDecode(t, "viewer", watched(t, source, 2*second))
+}
+
+// TestBodyOnTheWeb: a stream on a web server is published, and when the connection is cut
+// the stream goes on with the next one.
+func TestBodyOnTheWeb(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	first, then := record(t, 0, 12*time.Second), record(t, 20*time.Second, 12*time.Second)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		if asked.Add(1) == 1 {
+			io.CopyN(w, pace(first, 12*time.Second), int64(2*second))
+			panic(http.ErrAbortHandler)
+		}
+		io.Copy(w, pace(then, 12*time.Second))
+	}))
+	defer server.Close()
+	defer server.CloseClientConnections()
+	source := waiting(t, server.URL+"/live.ts")
+	viewer := startViewer(t, "viewer", source.linked(t), "-o", "-")
+	source.says(t, `the input is gone \(.+\); waiting for it …\nthe input is back`, patience)
+	eventually(t, patience, "the viewer has both", func() bool { return viewer.out.Len() >= 3*second })
+	source.signal(t, syscall.SIGINT)
+	source.mustEnd(t, patience)
+	viewer.mustEnd(t, patience)
+	got := viewer.out.Bytes()
+	mark := -1
+	for at := 0; at < len(got) && mark < 0; at += ts.PacketLen {
+		if ts.Packet(got[at : at+ts.PacketLen]).Discontinuity() {
+			mark = at
+		}
+	}
+	if mark < 0 {
+		t.Fatal("no packet tells of the break")
+	}
+	mustBePart(t, "viewer, before the break", got[:mark], first, second/2)
+	for mark < len(got) && ts.Packet(got[mark:mark+ts.PacketLen]).Discontinuity() {
+		mark += ts.PacketLen
+	}
+	mustBePart(t, "viewer, after it", got[mark:], then, second/2)
+}
+
+// TestPlaylistOnTheWeb: a live HLS playlist that ffmpeg writes is followed.
+func TestPlaylistOnTheWeb(t *testing.T) {
+	need(t, "ffmpeg")
+	t.Parallel()
+	dir := t.TempDir()
+	file := writeFile(t, "clip.ts", record(t, 0, 16*time.Second))
+	launch(t, options{}, "packager", "ffmpeg", "-v", "error", "-nostdin", "-re", "-i", file, "-map", "0", "-c", "copy",
+		"-f", "hls", "-hls_time", "1", "-hls_list_size", "4", "-hls_flags", "temp_file", filepath.Join(dir, "live.m3u8"))
+	master := fmt.Sprintf("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=%d\nlive.m3u8\n", 8*second)
+	if err := os.WriteFile(filepath.Join(dir, "master.m3u8"), []byte(master), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer server.Close()
+	eventually(t, patience, "there is a segment", func() bool { _, err := os.Stat(filepath.Join(dir, "live.m3u8")); return err == nil })
+	mustDecode(t, "viewer", watched(t, waiting(t, server.URL+"/master.m3u8"), 2*second))
+}
