@@ -49,20 +49,23 @@ type Info struct {
 	Media     Media
 	Root      [32]byte // node ID of the source's own participant
 	Name      string
+	// Title is what plays at the moment, Description what the stream is; for people,
+	// and "" if nothing is said.
+	Title, Description string
 }
 
 // ErrInfo is wrapped by every refusal of an Info's bytes.
 var ErrInfo = errors.New("bad stream info")
 
-const infoDomain = "stripecast info v1\x00"
+const infoDomain = "stripecast info v2\x00"
 
-// The layout on the wire, in order: version 1, stream 32, epoch 4, seq 4, k 1,
-// m 1, block time 2 (ms), rate 6 (bits/s), media 1, root 32, name 1+…, and the
-// signature 64 over domain and all before it.
-const infoVersion = 1
+// The layout on the wire, in order: version 2, stream 32, epoch 4, seq 4, k 1,
+// m 1, block time 2 (ms), rate 6 (bits/s), media 1, root 32, name 1+…, title 1+…,
+// description 1+…, and the signature 64 over domain and all before it.
+const infoVersion = 2
 
 // MaxInfo is the longest encoded Info, in bytes.
-const MaxInfo = 85 + MaxName + ed25519.SignatureSize
+const MaxInfo = 87 + MaxName + MaxTitle + MaxDescription + ed25519.SignatureSize
 
 // Sign encodes the info and signs it with the stream's key.
 func (i Info) Sign(key ed25519.PrivateKey) []byte {
@@ -78,6 +81,8 @@ func (i Info) Sign(key ed25519.PrivateKey) []byte {
 	w.U8(uint8(i.Media))
 	w.Raw(i.Root[:])
 	w.Bytes8([]byte(i.Name))
+	w.Bytes8([]byte(i.Title))
+	w.Bytes8([]byte(i.Description))
 	w.Raw(ed25519.Sign(key, append([]byte(infoDomain), w.B...)))
 	return w.B
 }
@@ -104,6 +109,8 @@ func OpenInfo(b []byte) (Info, error) {
 	i.Media = Media(r.U8())
 	r.Copy(i.Root[:])
 	i.Name = string(r.Bytes8())
+	i.Title = string(r.Bytes8())
+	i.Description = string(r.Bytes8())
 	if err := r.Done(); err != nil {
 		return refuse(err)
 	}
@@ -117,6 +124,10 @@ func OpenInfo(b []byte) (Info, error) {
 		return refuse("media")
 	case !ValidName(i.Name):
 		return refuse("name")
+	case !ValidText(i.Title, MaxTitle):
+		return refuse("title")
+	case !ValidText(i.Description, MaxDescription):
+		return refuse("description")
 	case CheckKey(i.Stream) != nil || CheckKey(i.Root) != nil:
 		return refuse(ErrWeakKey)
 	}

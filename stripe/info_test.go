@@ -13,13 +13,14 @@ import (
 func TestInfo(t *testing.T) {
 	long := sampleInfo()
 	long.Name, long.Media, long.BlockTime, long.Layout = strings.Repeat("ü", MaxName/2), MediaOpaque, MaxBlockTime, Layout{K: 60, M: 4}
+	long.Title, long.Description = strings.Repeat("ö", MaxTitle/2), strings.Repeat("d", MaxDescription)
 	long.Rate, long.Epoch, long.Seq = 1<<48-1, 1<<32-1, 1<<32-1
 	for _, want := range []Info{sampleInfo(), long} {
 		b := want.Sign(keyOf(1))
 		if got, err := OpenInfo(b); err != nil || got != want {
 			t.Fatalf("%+v %v, want %+v", got, err, want)
 		}
-		if len(b) > MaxInfo {
+		if len(b) > MaxInfo || want == long && len(b) != MaxInfo {
 			t.Errorf("%d bytes, at most %d", len(b), MaxInfo)
 		}
 		for bit := range len(b) * 8 {
@@ -51,6 +52,9 @@ func TestInfoRefuses(t *testing.T) {
 		"long block time": func(i *Info) { i.BlockTime = MaxBlockTime + time.Millisecond },
 		"media":           func(i *Info) { i.Media = mediaCount },
 		"long name":       func(i *Info) { i.Name = strings.Repeat("n", MaxName+1) },
+		"long title":      func(i *Info) { i.Title = strings.Repeat("t", MaxTitle+1) },
+		"title of lines":  func(i *Info) { i.Title = "one\ntwo" },
+		"no text":         func(i *Info) { i.Description = "\xff" },
 		"no root":         func(i *Info) { i.Root = [32]byte{} },
 	} {
 		i := sampleInfo()
@@ -109,4 +113,22 @@ func FuzzOpenInfo(f *testing.F) {
 			t.Errorf("%+v does not encode to what it was read from", i)
 		}
 	})
+}
+
+// A text that was made to fit is valid, says the same, and stays as it is.
+func TestFitText(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                           "",
+		"Artist - Title":             "Artist - Title",
+		"  two\r\nlines\t\x00of it ": "two lines of it",
+		"caf\xe9":                    "caf\ufffd",
+		"áéíóú áéíóú":                "áéíóú áé",
+		"0123456789abcde xyz":        "0123456789abcde",
+		"\u202egnorw":                "gnorw",
+	} {
+		got := FitText(in, 16)
+		if got != want || !ValidText(got, 16) || FitText(got, 16) != got {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
 }

@@ -25,6 +25,10 @@ const (
 	MaxHosts = 8
 	// MaxName is the longest stream name, in bytes.
 	MaxName = 64
+	// MaxTitle and MaxDescription are the longest text of what plays and of what the
+	// stream is, in bytes.
+	MaxTitle       = 128
+	MaxDescription = 255
 
 	maxPath = 6 // log2(MaxShards)
 )

@@ -100,12 +100,32 @@ func notPlain(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' || r == '_')
 }
 
-// ValidName reports whether s may name a stream: UTF-8 of at most MaxName bytes
-// that a terminal shows as it is.
-func ValidName(s string) bool {
-	return len(s) <= MaxName && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
-		return !unicode.IsGraphic(r)
-	})
+// ValidName reports whether s may name a stream: a text of at most MaxName bytes.
+func ValidName(s string) bool { return ValidText(s, MaxName) }
+
+// ValidText reports whether s is UTF-8 of at most limit bytes that a terminal shows as
+// it is.
+func ValidText(s string, limit int) bool {
+	return len(s) <= limit && utf8.ValidString(s) && !strings.ContainsFunc(s, hidden)
+}
+
+func hidden(r rune) bool { return !unicode.IsGraphic(r) }
+
+// FitText makes a valid text of at most limit bytes out of anything: what a terminal
+// would not show is a space, and what is too long is cut behind a whole character.
+func FitText(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		if hidden(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\ufffd"))
+	s = strings.Join(strings.Fields(s), " ")
+	for len(s) > limit {
+		_, n := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-n]
+	}
+	return strings.TrimSpace(s)
 }
 
 // String is the link as ParseLink reads it.

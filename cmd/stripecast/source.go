@@ -21,6 +21,7 @@ const lastWords = 4 * time.Second
 type sourceFlags struct {
 	node
 	key, name, layout string
+	description       string
 	block             time.Duration
 	loop, opaque      bool
 }
@@ -55,6 +56,7 @@ func newSource(c *console) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&f.key, "key", "", "`FILE` with the stream's key, made if missing (default: source.key in the user's config directory)")
 	flags.StringVar(&f.name, "name", "live", "the stream's `NAME`, for people")
+	flags.StringVar(&f.description, "description", "", "what the stream is, for people: a `TEXT` of one line")
 	flags.StringVar(&f.layout, "layout", stripe.DefaultLayout.String(), "`K+M`: K shards rebuild a block, M more may be lost; a thin stream gets fewer unless this is given")
 	flags.DurationVar(&f.block, "block", 100*time.Millisecond, "length of a block, 10ms to 500ms; a thin stream gets longer ones unless this is given")
 	flags.BoolVar(&f.loop, "loop", false, "send the file again and again, with a clock that goes on (MPEG-TS only)")
@@ -86,7 +88,7 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	}
 	logger := c.logger(verbose(cmd))
 	cfg := source.Config{
-		Key: key, Name: f.name, Input: in.bytes, Paced: in.paced, Opaque: f.opaque, Logger: logger,
+		Key: key, Name: f.name, Description: f.description, Input: in.bytes, Paced: in.paced, Opaque: f.opaque, Logger: logger,
 		Layout: layout, LayoutFixed: cmd.Flags().Changed("layout"),
 		BlockTime: f.block, BlockTimeFixed: cmd.Flags().Changed("block"),
 	}
@@ -154,6 +156,9 @@ func (f *sourceFlags) check() (layout stripe.Layout, upload float64, err error) 
 	}
 	if !stripe.ValidName(f.name) {
 		return layout, 0, fail(fmt.Errorf("%q cannot be a name", f.name), "give --name of at most %d bytes, without control characters", stripe.MaxName)
+	}
+	if !stripe.ValidText(f.description, stripe.MaxDescription) {
+		return layout, 0, fail(fmt.Errorf("%q cannot be a description", f.description), "give --description of at most %d bytes, without control characters", stripe.MaxDescription)
 	}
 	upload, err = f.capacity()
 	return layout, upload, err

@@ -48,6 +48,8 @@ const (
 type Config struct {
 	Key  ed25519.PrivateKey // the stream's
 	Name string
+	// Description is what the stream is, for people; it must be a stripe.ValidText.
+	Description string
 	// Input is read to its end. It may return a Mark between bytes.
 	Input io.Reader
 	// Paced says that the input comes at its own pace, as a camera's does. One
@@ -69,6 +71,8 @@ type Config struct {
 type Mark struct {
 	// Break means that what follows does not continue what came before it.
 	Break bool
+	// Title is what plays from here on, of any text; "" says nothing of it.
+	Title string
 }
 
 // Error makes a Mark fit between bytes.
@@ -106,6 +110,7 @@ type Source struct {
 	meter     ts.RateMeter
 	number    uint64
 	gap       bool   // the next block follows a break
+	title     string // what plays; told at most every announceEvery
 	media     uint64 // when the last block ended, in 1/90000 s
 	announced time.Time
 }
@@ -135,8 +140,10 @@ func Probe(ctx context.Context, cfg Config) (*Source, error) {
 			if began.IsZero() {
 				began = time.Now()
 			}
-			if _, mark := r.mark(); mark {
-				s.head = nil // nothing of it has gone out: the stream begins here
+			if m, ok := r.mark(); ok {
+				if s.entitle(m); m.Break {
+					s.head = nil // nothing of it has gone out: the stream begins here
+				}
 				continue
 			}
 			s.head = append(s.head, r.b...)
@@ -182,7 +189,7 @@ func (s *Source) decide(rate float64, began time.Time) error {
 	s.info = stripe.Info{
 		Stream: stripe.IDOf(s.cfg.Key),
 		Layout: layout, BlockTime: blockTime, Rate: uint64(rate),
-		Media: media, Name: s.cfg.Name,
+		Media: media, Name: s.cfg.Name, Title: s.title, Description: s.cfg.Description,
 	}
 	return nil
 }
@@ -263,13 +270,16 @@ func (s *Source) pump(ctx context.Context, to Publisher) error {
 			}
 			if m, ok := r.mark(); !ok {
 				s.end = r.err
-			} else if m.Break {
-				if !s.take(ctx, to, s.cutter.Break(time.Now())) {
+			} else {
+				if m.Break && !s.take(ctx, to, s.cutter.Break(time.Now())) {
 					return nil
 				}
-				s.gap = true
+				s.gap = s.gap || m.Break
+				s.entitle(m)
+				s.tell(to)
 			}
 		case <-tick.C:
+			s.tell(to)
 			if !s.take(ctx, to, s.cutter.Write(time.Now(), nil)) {
 				return nil
 			}
@@ -342,6 +352,24 @@ func (s *Source) measure(to Publisher, c ts.Cut) {
 		return
 	}
 	s.info.Rate = uint64(rate)
+	s.info.Title = s.title
+	s.info.Seq++
+	s.Announce(to)
+}
+
+// entitle takes what the input says that plays.
+func (s *Source) entitle(m Mark) {
+	if title := stripe.FitText(m.Title, stripe.MaxTitle); title != "" {
+		s.title = title
+	}
+}
+
+// tell announces a new title, unless something was announced just now.
+func (s *Source) tell(to Publisher) {
+	if s.info.Title == s.title || time.Since(s.announced) < announceEvery {
+		return
+	}
+	s.info.Title = s.title
 	s.info.Seq++
 	s.Announce(to)
 }

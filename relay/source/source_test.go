@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,6 +186,38 @@ func TestReadFails(t *testing.T) {
 		}
 		if _, err := publish(t, &script{}); !errors.Is(err, ErrEmpty) {
 			t.Errorf("nothing: %v", err)
+		}
+	})
+}
+
+// TestTitles: a title is told with the block it begins with, made to fit, and no oftener
+// than an info may change; the last one wins.
+func TestTitles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		steps := []step{{err: Mark{Title: "First\nsong"}}, {b: mp3(50)}, {wait: 900 * time.Millisecond, b: mp3(50)}}
+		for i := range 10 {
+			steps = append(steps, step{wait: 100 * time.Millisecond, err: Mark{Title: string(rune('a' + i))}})
+		}
+		steps = append(steps, step{wait: 9 * time.Second, err: Mark{Title: " \x00"}}, step{wait: time.Second, b: mp3(50)})
+		to, err := publish(t, &script{steps})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var titles []string
+		for i, info := range to.infos {
+			if i == 0 || info.Title != to.infos[i-1].Title {
+				titles = append(titles, info.Title)
+			}
+			if i > 0 && info.Seq != to.infos[i-1].Seq+1 {
+				t.Errorf("info %d has sequence %d after %d", i, info.Seq, to.infos[i-1].Seq)
+			}
+		}
+		if most := int(time.Since(began)/announceEvery) + 1; len(to.infos) > most {
+			t.Errorf("%d infos in %v", len(to.infos), time.Since(began))
+		}
+		if want := []string{"First song", "j"}; !slices.Equal(titles, want) {
+			t.Errorf("titles %q, want %q", titles, want)
 		}
 	})
 }

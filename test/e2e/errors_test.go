@@ -110,6 +110,7 @@ func sourceMistakes(p places) []mistake {
 		{name: "block of words", args: source(p.clip, "--block", "long"), code: 2, says: "block", hint: "source --help"},
 		{name: "name too long", args: source(p.clip, "--name", strings.Repeat("x", 300)), code: 1, says: "cannot be a name", hint: "at most"},
 		{name: "name of two lines", args: source(p.clip, "--name", "a\nb"), code: 1, says: "cannot be a name", hint: "control characters"},
+		{name: "description of two lines", args: source(p.clip, "--description", "a\nb"), code: 1, says: "cannot be a description", hint: "control characters"},
 		{name: "upload of words", args: source(p.clip, "--upload", "fast"), code: 1, says: `"fast" is no rate`, hint: "20M"},
 		{name: "two inputs", args: source(p.clip, p.clip), code: 2, says: "arg", hint: "help"},
 		{name: "key is garbage", args: []string{"source", p.clip, "--key", p.garbage}, code: 1, says: "no Ed25519 key", hint: "key new"},

@@ -93,7 +93,7 @@ func (n *node) status(t testing.TB) status {
 // statusFields are documented: scripts and dashboards rely on them. A field is
 // its example, which says its type.
 var statusFields = map[string]any{
-	"role": "", "node": "", "stream": "", "name": "", "media": "", "layout": "", "epoch": 0.0, "rate": 0.0,
+	"role": "", "node": "", "stream": "", "name": "", "title": "", "description": "", "media": "", "layout": "", "epoch": 0.0, "rate": 0.0,
 	"spare_stripes": 0.0, "children": 0.0, "slots": 0.0, "delay": 0.0, "relays_known": 0.0, "upload": 0.0,
 	"ended":   false,
 	"stripes": []any{map[string]any{"stripe": 0.0, "parent": "", "depth": 0.0, "live": false}},

@@ -70,7 +70,7 @@ func info() stripe.Info {
 	return stripe.Info{
 		Stream: streamID, Epoch: epoch, Seq: 2, Layout: header.Layout,
 		BlockTime: 100 * time.Millisecond, Rate: 1500000, Media: stripe.MediaTS,
-		Root: sourceID, Name: "film",
+		Root: sourceID, Name: "film", Title: "Reel 2", Description: "A film in two reels",
 	}
 }
 
