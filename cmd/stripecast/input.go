@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -23,15 +24,44 @@ type input struct {
 }
 
 // openInput opens what to publish.
-func openInput(ctx context.Context, c *console, arg string, loop bool) (input, error) {
+func (f *sourceFlags) openInput(ctx context.Context, c *console, arg string) (input, error) {
 	scheme, _, isURL := strings.Cut(arg, "://")
+	scheme = strings.ToLower(scheme)
 	switch {
-	case isURL && loop:
+	case f.password != "" && (!isURL || scheme != "listen"):
+		return input{}, misuse(errors.New("nobody comes with a password"), "leave out --password, or name listen://HOST:PORT")
+	case isURL && f.loop:
 		return input{}, fail(errors.New("only a file can be sent again and again"), "leave out --loop, or name a file")
+	case isURL && scheme == "listen":
+		return f.listenAt(ctx, c, arg)
 	case isURL:
-		return openURL(ctx, c, strings.ToLower(scheme), arg)
+		return openURL(ctx, c, scheme, arg)
 	}
-	return openFile(ctx, c, arg, loop)
+	return openFile(ctx, c, arg, f.loop)
+}
+
+// listenAt lets source clients come.
+func (f *sourceFlags) listenAt(ctx context.Context, c *console, address string) (input, error) {
+	const hint = "give listen://HOST:PORT with an address of this machine and a port that nobody else has, as in listen://127.0.0.1:8000"
+	at, local, err := ingest.ListenAddress(address)
+	if err != nil {
+		return input{}, fail(err, hint)
+	}
+	password := f.password
+	if password == "" && !local {
+		password = strings.ToLower(rand.Text())
+	}
+	l, err := ingest.Listen(ctx, at, password, c.say)
+	if err != nil {
+		return input{}, fail(err, hint)
+	}
+	c.say("push to http://%s/live with PUT or POST, or as an Icecast source client", l.Addr())
+	if f.password == "" && password != "" {
+		c.say("its user is source, and the password %s (--password sets another)", password)
+	}
+	in := ingest.Resume(ctx, l, c.say)
+	in.Ready = true
+	return input{bytes: in, name: address, paced: true, live: true, from: "at " + address}, nil
 }
 
 // openURL opens what comes from the network.
@@ -53,7 +83,7 @@ func openURL(ctx context.Context, c *console, scheme, address string) (input, er
 		}
 		in.bytes = ingest.Resume(ctx, w, c.say)
 	default:
-		return input{}, fail(fmt.Errorf("%s:// is no input that could be read", scheme), "give udp://, http:// or https://, or let ffmpeg read it: ffmpeg -i URL -c copy -f mpegts - | stripecast source")
+		return input{}, fail(fmt.Errorf("%s:// is no input that could be read", scheme), "give udp://, http://, https:// or listen://, or let ffmpeg read it: ffmpeg -i URL -c copy -f mpegts - | stripecast source")
 	}
 	return in, nil
 }

@@ -22,6 +22,7 @@ type sourceFlags struct {
 	node
 	key, name, layout string
 	description       string
+	password          string
 	block             time.Duration
 	loop, opaque      bool
 }
@@ -38,10 +39,13 @@ func newSource(c *console) *cobra.Command {
 			"  udp://HOST:PORT        datagrams to an address of this machine or a multicast\n" +
 			"                         group, with RTP headers or without; ?iface=NAME says at\n" +
 			"                         which interface a group is joined\n" +
-			"  http://…, https://…    what is there: a stream, or an HLS playlist of MPEG-TS\n\n" +
+			"  http://…, https://…    what is there: a stream, or an HLS playlist of MPEG-TS\n" +
+			"  listen://HOST:PORT     what a source client pushes there by HTTP: OBS, ffmpeg or\n" +
+			"                         curl with PUT or POST, butt or liquidsoap as to an Icecast\n\n" +
 			"An input from the network that is gone is waited for, and the stream goes on.",
 		Example: "  ffmpeg -re -i film.mkv -c copy -f mpegts - | stripecast source --name film\n" +
 			"  stripecast source film.ts --loop --upload 50M\n" +
+			"  stripecast source listen://0.0.0.0:8000 --name radio\n" +
 			"  stripecast source film.ts --record recordings",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,6 +61,7 @@ func newSource(c *console) *cobra.Command {
 	flags.StringVar(&f.key, "key", "", "`FILE` with the stream's key, made if missing (default: source.key in the user's config directory)")
 	flags.StringVar(&f.name, "name", "live", "the stream's `NAME`, for people")
 	flags.StringVar(&f.description, "description", "", "what the stream is, for people: a `TEXT` of one line")
+	flags.StringVar(&f.password, "password", "", "`PASSWORD` of source clients at listen://, whose user is source (default: none on loopback, else a new one that is printed)")
 	flags.StringVar(&f.layout, "layout", stripe.DefaultLayout.String(), "`K+M`: K shards rebuild a block, M more may be lost; a thin stream gets fewer unless this is given")
 	flags.DurationVar(&f.block, "block", 100*time.Millisecond, "length of a block, 10ms to 500ms; a thin stream gets longer ones unless this is given")
 	flags.BoolVar(&f.loop, "loop", false, "send the file again and again, with a clock that goes on (MPEG-TS only)")
@@ -72,7 +77,7 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	if err != nil {
 		return err
 	}
-	in, err := openInput(ctx, c, input, f.loop)
+	in, err := f.openInput(ctx, c, input)
 	if err != nil {
 		return err
 	}

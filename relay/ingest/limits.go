@@ -46,4 +46,13 @@ const (
 	stalledTargets = 3
 	// maxMissed is how many segments in a row are passed over because they cannot be had.
 	maxMissed = 3
+
+	// maxClients is how many connections a Listener has at once; one more is closed.
+	maxClients = 16
+	// maxClientHeader and clientHeaderTime bound the header of who comes, in bytes and
+	// in time; what is longer or later is refused.
+	maxClientHeader  = 16 << 10
+	clientHeaderTime = 5 * time.Second
+	// guessTime is how long the answer to a wrong password takes.
+	guessTime = time.Second
 )

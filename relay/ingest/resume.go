@@ -30,6 +30,10 @@ type Sequel interface{ GoesOn() bool }
 // What fails before anything has come is an error, and so is what is of another kind
 // than before for as long as nothing else comes.
 type Resumed struct {
+	// Ready means that Open waits for whoever comes: there is no pause before it, and
+	// one who brings nothing, or nothing that is known, is no reason to give up.
+	Ready bool
+
 	ctx  context.Context
 	line Line
 	say  func(format string, a ...any)
@@ -107,12 +111,15 @@ func (r *Resumed) lost(err error) error {
 	if r.ctx.Err() != nil {
 		return r.ctx.Err()
 	}
-	if errors.Is(err, io.EOF) || !r.came {
+	if errors.Is(err, io.EOF) || !r.came && !r.Ready {
 		return err
 	}
-	if !r.gone {
+	if !r.gone || r.Ready {
 		r.say("the input is gone (%v); waiting for it …", err)
 		r.gone = true
+	}
+	if r.Ready {
+		return nil
 	}
 	wait := time.NewTimer(r.retry)
 	defer wait.Stop()
@@ -136,7 +143,7 @@ func (r *Resumed) connect() error {
 				err = r.look()
 			}
 			if err == nil {
-				if r.gone {
+				if r.gone && !r.Ready {
 					r.say("the input is back")
 				}
 				r.gone = false
@@ -173,7 +180,9 @@ func (r *Resumed) look() error {
 		case err == nil && n < len(buf):
 		case err == nil && r.known:
 			return fmt.Errorf("%w, and was %s", ErrOther, r.media)
-		case err != nil && (r.known || n == 0):
+		case err == nil && r.Ready:
+			return source.ErrUnknown
+		case err != nil && (r.known || r.Ready || n == 0):
 			return err
 		default:
 			return nil // whoever reads it first may say what it is not

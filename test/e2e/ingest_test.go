@@ -10,6 +10,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -143,4 +145,69 @@ func TestPlaylistOnTheWeb(t *testing.T) {
 	defer server.Close()
 	eventually(t, patience, "there is a segment", func() bool { _, err := os.Stat(filepath.Join(dir, "live.m3u8")); return err == nil })
 	mustDecode(t, "viewer", watched(t, waiting(t, server.URL+"/master.m3u8"), 2*second))
+}
+
+// pushed starts a source that lets clients come, and returns where.
+func pushed(t testing.TB, args ...string) (source *node, at string) {
+	t.Helper()
+	source = waiting(t, append([]string{"listen://127.0.0.1:0"}, args...)...)
+	return source, source.says(t, `push to (http://\S+/live) `, patience)[1]
+}
+
+// TestPushed: ffmpeg pushes MPEG-TS by PUT, and then another by POST, as OBS does; a second
+// one at the same time is turned away, and the stream goes on in its epoch.
+func TestPushed(t *testing.T) {
+	need(t, "ffmpeg", "curl")
+	t.Parallel()
+	source, at := pushed(t)
+	file := writeFile(t, "clip.ts", record(t, 0, 12*time.Second))
+	push := func(name, method string) *proc {
+		return launch(t, options{}, name, "ffmpeg", "-v", "error", "-nostdin", "-re", "-i", file, "-map", "0", "-c", "copy", "-f", "mpegts", "-method", method, at)
+	}
+	first := push("first encoder", "PUT")
+	viewer := startViewer(t, "viewer", source.linked(t), "-o", "-")
+	refused := launch(t, options{}, "curl", "curl", "-sS", "-T", file, at)
+	refused.mustEnd(t, patience)
+	if says := refused.out.String(); !regexp.MustCompile("another source client").MatchString(says) {
+		t.Errorf("the second is told %q", says)
+	}
+	playing(t, viewer)
+	epoch := source.status(t).Epoch
+	first.signal(t, syscall.SIGKILL)
+	source.says(t, "has left", patience)
+	push("second encoder", "POST")
+	before := viewer.out.Len()
+	eventually(t, patience, "the stream goes on", func() bool { return viewer.out.Len() > before+second })
+	if now := source.status(t).Epoch; now != epoch {
+		t.Errorf("epoch %d after %d", now, epoch)
+	}
+	source.signal(t, syscall.SIGINT)
+	source.mustEnd(t, patience)
+	viewer.mustEnd(t, patience)
+	mustDecode(t, "viewer", viewer.out.Bytes())
+}
+
+// TestRadio: an Icecast source client brings MP3 with a password, and its titles are in
+// the stream's info at a viewer.
+func TestRadio(t *testing.T) {
+	need(t, "ffmpeg", "curl")
+	t.Parallel()
+	source, at := pushed(t, "--password", "hackme", "--description", "tones")
+	mount := strings.Replace(at, "http://", "icecast://source:hackme@", 1)
+	launch(t, options{}, "client", "ffmpeg", join(words("-v error -nostdin -re"), tone(12*time.Second, 440),
+		words("-c:a libmp3lame -b:a 128k -f mp3 -content_type audio/mpeg "+mount))...)
+	viewer := startViewer(t, "viewer", source.linked(t), "-o", "-")
+	playing(t, viewer)
+	admin := strings.Replace(at, "/live", "/admin/metadata?mode=updinfo&mount=/live&song=Sine%20-%20440", 1)
+	launch(t, options{}, "curl", "curl", "-sS", "--fail", "-u", "source:hackme", admin).mustEnd(t, patience)
+	eventually(t, patience, "the title is known", func() bool {
+		st := viewer.status(t)
+		return st.Title == "Sine - 440" && st.Description == "tones" && st.Media == "mp3"
+	})
+	source.signal(t, syscall.SIGINT)
+	source.mustEnd(t, patience)
+	viewer.mustEnd(t, patience)
+	if n := viewer.out.Len(); n < 16000 {
+		t.Errorf("the viewer has %d bytes", n)
+	}
 }

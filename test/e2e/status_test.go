@@ -22,16 +22,18 @@ type pastStatus struct {
 
 // status is what these tests read of /api/status.
 type status struct {
-	Role    string
-	Stream  string
-	Epoch   uint32
-	Layout  string
-	Media   string
-	Spare   int `json:"spare_stripes"`
-	Rate    float64
-	Block   float64 `json:"block_time"`
-	Upload  float64
-	Stripes []struct {
+	Role        string
+	Stream      string
+	Title       string
+	Description string
+	Epoch       uint32
+	Layout      string
+	Media       string
+	Spare       int `json:"spare_stripes"`
+	Rate        float64
+	Block       float64 `json:"block_time"`
+	Upload      float64
+	Stripes     []struct {
 		Parent string
 		Live   bool
 	}
