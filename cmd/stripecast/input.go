@@ -6,12 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/stripecast/stripecast/relay/ingest"
+	"github.com/stripecast/stripecast/relay/ingest/remux"
 	"github.com/stripecast/stripecast/relay/source"
 	"github.com/stripecast/stripecast/stripe/ts"
+)
+
+// usualCoded and leastCoded are what ffmpeg codes to, in bits a second.
+const (
+	usualCoded = 4e6
+	leastCoded = 200e3
 )
 
 // input is what a source publishes.
@@ -21,23 +30,87 @@ type input struct {
 	paced bool   // it comes at its own pace
 	live  bool   // it may have to be waited for
 	from  string // where that is
+	stop  func() // ends what was started for it
 }
+
+// remuxed are the schemes of URLs that are left to ffmpeg.
+var remuxed = []string{"rtmp", "rtmps", "rtmpt", "rtsp", "rtsps", "rtp", "srt", "rist", "tcp", "mms", "mmsh", "ftp"}
 
 // openInput opens what to publish.
 func (f *sourceFlags) openInput(ctx context.Context, c *console, arg string) (input, error) {
-	scheme, _, isURL := strings.Cut(arg, "://")
-	scheme = strings.ToLower(scheme)
+	if err := f.fits(arg); err != nil {
+		return input{}, err
+	}
+	scheme := schemeOf(arg)
 	switch {
-	case f.password != "" && (!isURL || scheme != "listen"):
-		return input{}, misuse(errors.New("nobody comes with a password"), "leave out --password, or name listen://HOST:PORT")
-	case isURL && f.loop:
-		return input{}, fail(errors.New("only a file can be sent again and again"), "leave out --loop, or name a file")
-	case isURL && scheme == "listen":
+	case f.capture != "":
+		return f.openProgram(ctx, c, remux.Job{Input: f.capture, Kind: remux.Device, Rate: f.coded})
+	case scheme == "listen":
 		return f.listenAt(ctx, c, arg)
-	case isURL:
+	case scheme != "" && (f.remux || f.coded > 0 || slices.Contains(remuxed, scheme)):
+		return f.openProgram(ctx, c, remux.Job{Input: arg, Kind: remux.URL, Rate: f.coded})
+	case scheme != "":
 		return openURL(ctx, c, scheme, arg)
 	}
-	return openFile(ctx, c, arg, f.loop)
+	return f.openFile(ctx, c, arg)
+}
+
+// schemeOf is what stands before :// in a URL; "" if arg is none.
+func schemeOf(arg string) string {
+	scheme, _, found := strings.Cut(arg, "://")
+	if !found {
+		return ""
+	}
+	return strings.ToLower(scheme)
+}
+
+// fits refuses flags that make no sense with the input.
+func (f *sourceFlags) fits(arg string) (err error) {
+	scheme := schemeOf(arg)
+	if f.transcode != "" {
+		if f.coded, err = parseRate(f.transcode); err != nil {
+			return err
+		}
+		if f.coded < leastCoded {
+			return fail(fmt.Errorf("%s is too little to transcode to", rate(f.coded)), "give --transcode=RATE of %s or more, as in --transcode=2M", rate(leastCoded))
+		}
+	}
+	program := f.remux || f.coded > 0
+	switch {
+	case f.capture != "" && arg != "-":
+		return misuse(fmt.Errorf("%s and %s are two inputs", arg, f.capture), "name an input or --capture DEVICE")
+	case f.capture != "" && f.coded == 0:
+		f.coded = usualCoded
+	case program && (arg == "-" || scheme == "listen"):
+		return misuse(errors.New("ffmpeg reads what it can open itself"), "name a file or URL, or leave out --remux and --transcode")
+	}
+	switch {
+	case f.password != "" && scheme != "listen":
+		return misuse(errors.New("nobody comes with a password"), "leave out --password, or name listen://HOST:PORT")
+	case f.loop && (scheme != "" || f.capture != ""):
+		return fail(errors.New("only a file can be sent again and again"), "leave out --loop, or name a file")
+	}
+	return nil
+}
+
+// openProgram has ffmpeg read what we cannot.
+func (f *sourceFlags) openProgram(ctx context.Context, c *console, job remux.Job) (input, error) {
+	p, err := remux.New(job)
+	if err != nil {
+		return input{}, fail(fmt.Errorf("%s needs ffmpeg: %w", job.Input, err), "install ffmpeg, or make it MPEG-TS elsewhere and pipe it in")
+	}
+	in := input{name: job.Input, stop: func() { p.Close() }}
+	if job.Rate > 0 {
+		c.say("ffmpeg codes %s anew, with %s", job.Input, rate(job.Rate))
+	} else {
+		c.say("ffmpeg packs %s as MPEG-TS, as it is coded", job.Input)
+	}
+	if job.Kind == remux.File {
+		in.bytes, err = p.Open(ctx)
+		return in, err
+	}
+	in.bytes, in.paced, in.live, in.from = ingest.Resume(ctx, p, c.say), true, true, "from "+job.Input
+	return in, nil
 }
 
 // listenAt lets source clients come.
@@ -55,7 +128,9 @@ func (f *sourceFlags) listenAt(ctx context.Context, c *console, address string) 
 	if err != nil {
 		return input{}, fail(err, hint)
 	}
-	c.say("push to http://%s/live with PUT or POST, or as an Icecast source client", l.Addr())
+	host, _, _ := net.SplitHostPort(at)
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	c.say("push to http://%s/live with PUT or POST, or as an Icecast source client", net.JoinHostPort(host, port))
 	if f.password == "" && password != "" {
 		c.say("its user is source, and the password %s (--password sets another)", password)
 	}
@@ -83,13 +158,13 @@ func openURL(ctx context.Context, c *console, scheme, address string) (input, er
 		}
 		in.bytes = ingest.Resume(ctx, w, c.say)
 	default:
-		return input{}, fail(fmt.Errorf("%s:// is no input that could be read", scheme), "give udp://, http://, https:// or listen://, or let ffmpeg read it: ffmpeg -i URL -c copy -f mpegts - | stripecast source")
+		return input{}, fail(fmt.Errorf("%s:// is no input that could be read", scheme), "give udp://, http://, https:// or listen://, or have ffmpeg try, with --remux")
 	}
 	return in, nil
 }
 
 // openFile opens a file or standard input.
-func openFile(ctx context.Context, c *console, name string, loop bool) (in input, err error) {
+func (f *sourceFlags) openFile(ctx context.Context, c *console, name string) (in input, err error) {
 	in = input{name: name}
 	file := c.in
 	if name != "-" {
@@ -106,19 +181,41 @@ func openFile(ctx context.Context, c *console, name string, loop bool) (in input
 		return in, fail(err, "give a file that exists, or - for standard input")
 	}
 	if st.IsDir() {
-		return in, fail(fmt.Errorf("%s is a directory", name), "give a file, or - for standard input")
+		return in, fail(fmt.Errorf("%s is a directory", name), "give a file, or - for standard input; --playlist sends all files of a directory")
 	}
 	if in.live && isTerminal(file) {
 		return in, misuse(errors.New("standard input is a terminal"), "pipe a stream into it, or name a file: stripecast source FILE")
 	}
 	in.bytes, in.paced = file, !st.Mode().IsRegular()
-	if !loop {
-		return in, nil
+	if !in.paced && name != "-" && (f.remux || f.coded > 0 || foreign(file)) {
+		file.Close()
+		if in, err = f.openProgram(ctx, c, remux.Job{Input: name, Kind: remux.File, Rate: f.coded}); err != nil {
+			return in, err
+		}
 	}
+	if f.loop {
+		return looped(in)
+	}
+	return in, nil
+}
+
+// foreign reports whether a file is of a kind that only ffmpeg reads.
+func foreign(file *os.File) bool {
+	head := make([]byte, 16)
+	n, _ := file.ReadAt(head, 0)
+	return ts.Container(head[:n]) != ""
+}
+
+// looped sends a file again and again.
+func looped(in input) (input, error) {
 	if in.paced {
 		return in, fail(errors.New("only a file can be sent again and again"), "leave out --loop, or name a file")
 	}
-	clip, err := io.ReadAll(file)
+	clip, err := io.ReadAll(io.LimitReader(in.bytes, ts.MaxClip+1))
+	if in.stop != nil {
+		in.stop()
+		in.stop = nil
+	}
 	if err != nil {
 		return in, fail(err, "the file must be readable")
 	}
@@ -158,7 +255,9 @@ func explainInput(ctx context.Context, err error, input string) error {
 	case errors.Is(err, source.ErrEmpty):
 		return fail(err, "check what %s is made by", input)
 	case errors.Is(err, ingest.ErrSegments):
-		return fail(err, "let ffmpeg fetch it: ffmpeg -i URL -c copy -f mpegts - | stripecast source")
+		return fail(err, "let ffmpeg fetch it, with --remux")
+	case errors.Is(err, remux.ErrCodec):
+		return fail(err, "have it coded anew, with --transcode")
 	default:
 		return fail(err, "check that %s can be read", input)
 	}

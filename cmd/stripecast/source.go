@@ -23,6 +23,10 @@ type sourceFlags struct {
 	key, name, layout string
 	description       string
 	password          string
+	capture           string
+	remux             bool
+	transcode         string
+	coded             float64 // what transcode says, in bits a second; 0: not at all
 	block             time.Duration
 	loop, opaque      bool
 }
@@ -41,11 +45,14 @@ func newSource(c *console) *cobra.Command {
 			"                         which interface a group is joined\n" +
 			"  http://…, https://…    what is there: a stream, or an HLS playlist of MPEG-TS\n" +
 			"  listen://HOST:PORT     what a source client pushes there by HTTP: OBS, ffmpeg or\n" +
-			"                         curl with PUT or POST, butt or liquidsoap as to an Icecast\n\n" +
+			"                         curl with PUT or POST, butt or liquidsoap as to an Icecast\n" +
+			"  rtmp://…, rtsp://…, srt://…, and files of other kinds (mkv, mp4, flv …)\n" +
+			"                         what an installed ffmpeg reads; it only packs it anew\n\n" +
 			"An input from the network that is gone is waited for, and the stream goes on.",
 		Example: "  ffmpeg -re -i film.mkv -c copy -f mpegts - | stripecast source --name film\n" +
 			"  stripecast source film.ts --loop --upload 50M\n" +
 			"  stripecast source listen://0.0.0.0:8000 --name radio\n" +
+			"  stripecast source --capture /dev/video0 --transcode=2M\n" +
 			"  stripecast source film.ts --record recordings",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -62,6 +69,10 @@ func newSource(c *console) *cobra.Command {
 	flags.StringVar(&f.name, "name", "live", "the stream's `NAME`, for people")
 	flags.StringVar(&f.description, "description", "", "what the stream is, for people: a `TEXT` of one line")
 	flags.StringVar(&f.password, "password", "", "`PASSWORD` of source clients at listen://, whose user is source (default: none on loopback, else a new one that is printed)")
+	flags.StringVar(&f.capture, "capture", "", "take what a capture `DEVICE` gives instead of INPUT, as in --capture /dev/video0; ffmpeg codes it")
+	flags.BoolVar(&f.remux, "remux", false, "have ffmpeg read INPUT, whatever it is")
+	flags.StringVar(&f.transcode, "transcode", "", "have ffmpeg code INPUT anew, as H.264 and AAC, with this `RATE` in bits a second")
+	flags.Lookup("transcode").NoOptDefVal = "4M"
 	flags.StringVar(&f.layout, "layout", stripe.DefaultLayout.String(), "`K+M`: K shards rebuild a block, M more may be lost; a thin stream gets fewer unless this is given")
 	flags.DurationVar(&f.block, "block", 100*time.Millisecond, "length of a block, 10ms to 500ms; a thin stream gets longer ones unless this is given")
 	flags.BoolVar(&f.loop, "loop", false, "send the file again and again, with a clock that goes on (MPEG-TS only)")
@@ -80,6 +91,9 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	in, err := f.openInput(ctx, c, input)
 	if err != nil {
 		return err
+	}
+	if in.stop != nil {
+		defer in.stop()
 	}
 	key, where, made, err := sourceKey(f.key)
 	if err != nil {

@@ -23,15 +23,16 @@ type mistake struct {
 	code  int
 	says  string // pattern of what follows error:
 	hint  string // pattern of what follows hint:
+	path  string // where programs are looked for, if not where they are
 	slow  bool   // it takes as long as an unreachable pool is tried
 }
 
 // places are where mistakes are made: a directory with things in it, and ports
 // that are taken or dead.
 type places struct {
-	dir, clip, text, empty, key, garbage, old string
-	link, lost                                string // lost: the pool is there, the stream is not
-	udp, tcp, dead                            string
+	dir, clip, text, empty, film, key, garbage, old string
+	link, lost                                      string // lost: the pool is there, the stream is not
+	udp, tcp, dead                                  string
 }
 
 const oldContent = "what was there before"
@@ -47,6 +48,7 @@ func newPlaces(t *testing.T) places {
 	}
 	p.clip = write("clip.ts", record(t, 0, clipTime))
 	p.text = write("notes.txt", bytes.Repeat([]byte("this is no stream\n"), 1000))
+	p.film = write("film.mkv", []byte("\x1a\x45\xdf\xa3 and then something else"))
 	p.empty = write("empty.ts", nil)
 	p.garbage = write("garbage.key", []byte("not a key\n"))
 	p.old = write("old.ts", []byte(oldContent))
@@ -97,13 +99,22 @@ func sourceMistakes(p places) []mistake {
 		{name: "looped standard input", args: append(source("--loop"), "-"), stdin: "pipe", code: 1, says: "only a file", hint: "--loop"},
 		{name: "looped text", args: source(p.text, "--loop"), code: 1, says: "cannot be looped", hint: "ffmpeg"},
 		{name: "looped URL", args: source("--loop", "udp://127.0.0.1:1"), code: 1, says: "only a file", hint: "--loop"},
-		{name: "URL of another kind", args: source("gopher://example.org/"), code: 1, says: "gopher:// is no input", hint: "ffmpeg -i URL"},
+		{name: "URL of another kind", args: source("gopher://example.org/"), code: 1, says: "gopher:// is no input", hint: "--remux"},
 		{name: "datagrams without a port", args: source("udp://127.0.0.1"), code: 1, says: "bad input address", hint: "udp://HOST:PORT"},
 		{name: "datagrams' port taken", args: source("udp://" + p.udp), code: 1, says: "in use", hint: "nobody else has"},
 		{name: "web without a host", args: source("http://"), code: 1, says: "bad input address", hint: "HLS"},
 		{name: "listens at a path", args: source("listen://127.0.0.1:0/live"), code: 1, says: "bad input address", hint: "listen://HOST:PORT"},
 		{name: "listens where another does", args: source("listen://" + p.tcp), code: 1, says: "in use", hint: "nobody else has"},
 		{name: "password of nobody", args: source("udp://:1", "--password", "x"), code: 2, says: "password", hint: "listen://"},
+		{name: "two inputs, one captured", args: source(p.clip, "--capture", "/dev/video0"), code: 2, says: "two inputs", hint: "--capture DEVICE"},
+		{name: "no such device", args: source("--capture", p.dir+"/video"), code: 1, says: "ffmpeg: .*No such file", hint: "can be read"},
+		{name: "ffmpeg reads standard input", args: source("--remux"), code: 2, says: "can open itself", hint: "leave out --remux"},
+		{name: "ffmpeg reads a key", args: source(p.garbage, "--remux"), code: 1, says: "ffmpeg: .*Invalid data", hint: "can be read"},
+		{name: "transcoded to nothing", args: source(p.clip, "--transcode=1k"), code: 1, says: "too little", hint: "--transcode=2M"},
+		{name: "transcoded to words", args: source(p.clip, "--transcode=well"), code: 1, says: "no rate", hint: "20M"},
+		{name: "no server of RTMP", args: source("rtmp://" + p.dead + "/live"), code: 1, says: "ffmpeg: .*refused", hint: "can be read"},
+		{name: "film and no ffmpeg", args: source(p.film), path: p.dir, code: 1, says: "needs ffmpeg: .*not installed", hint: "install ffmpeg"},
+		{name: "looped and broken film", args: source(p.film, "--loop"), code: 1, says: "ffmpeg|cannot be looped", hint: "ffmpeg|readable"},
 		{name: "nobody at the URL", args: source("http://" + p.dead + "/x.ts"), code: 1, says: "refused", hint: "can be read"},
 		{name: "layout of words", args: source(p.clip, "--layout", "many"), code: 1, says: "layout", hint: `16\+4`},
 		{name: "layout too big", args: source(p.clip, "--layout", "60+20"), code: 1, says: "layout", hint: `16\+4`},
@@ -221,6 +232,9 @@ func TestMistakes(t *testing.T) {
 	}
 	run := func(m mistake) *proc {
 		o := options{}
+		if m.path != "" {
+			o.env = []string{"PATH=" + m.path}
+		}
 		switch m.stdin {
 		case "": // nothing: exec gives the null device
 		case "pipe":

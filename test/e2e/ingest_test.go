@@ -184,7 +184,9 @@ func TestPushed(t *testing.T) {
 	source.signal(t, syscall.SIGINT)
 	source.mustEnd(t, patience)
 	viewer.mustEnd(t, patience)
-	mustDecode(t, "viewer", viewer.out.Bytes())
+	if got := viewer.out.Bytes(); !wholePackets(got) {
+		t.Errorf("the viewer has %d bytes, not of whole packets", len(got))
+	}
 }
 
 // TestRadio: an Icecast source client brings MP3 with a password, and its titles are in
@@ -209,5 +211,70 @@ func TestRadio(t *testing.T) {
 	viewer.mustEnd(t, patience)
 	if n := viewer.out.Len(); n < 16000 {
 		t.Errorf("the viewer has %d bytes", n)
+	}
+}
+
+// TestOtherContainers: a Matroska file goes through ffmpeg as it is, and an AVI that
+// MPEG-TS cannot hold is coded anew, each to its end.
+func TestOtherContainers(t *testing.T) {
+	need(t, "ffmpeg")
+	t.Parallel()
+	for _, c := range []struct {
+		name, says string
+		file       []string
+		more       []string
+	}{
+		{"clip.mkv", "as it is coded", []string{"-i", writeFile(t, "clip.ts", record(t, 0, clipTime)), "-map", "0", "-c", "copy"}, nil},
+		{"clip.avi", "anew, with 300 kbit/s", join(pictures(clipTime, "160x120"), tone(clipTime, 440), words("-c:v mjpeg -c:a pcm_s16le")), []string{"--transcode=300k"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			file := ffmpeg(t, c.name, c.file...)
+			source, link := startSource(t, options{}, append(c.more, file)...)
+			source.says(t, "ffmpeg .*"+c.name+".* "+c.says, patience)
+			viewer := startViewer(t, "viewer", link, "-o", "-")
+			playing(t, viewer)
+			source.mustEnd(t, patience)
+			viewer.mustEnd(t, patience)
+			mustDecode(t, "viewer", viewer.out.Bytes())
+			if n := viewer.out.Len(); n < 30_000 {
+				t.Errorf("the viewer has %d bytes", n)
+			}
+		})
+	}
+	dull := ffmpeg(t, "dull.avi", join(pictures(time.Second, "160x120"), words("-c:v mjpeg"))...)
+	args := []string{"source", anyUDP, anyHTTP, "--key", filepath.Join(t.TempDir(), "key"), dull}
+	checkMistake(t, mistake{name: "a codec that MPEG-TS cannot hold", code: 1, says: "cannot hold", hint: "--transcode"}, stripecast(t, options{}, "source", args...), patience)
+}
+
+// TestProgramAgain: a stream by RTMP goes through ffmpeg; when its other end is
+// gone and comes back, ffmpeg is started again and the stream goes on.
+func TestProgramAgain(t *testing.T) {
+	need(t, "ffmpeg")
+	t.Parallel()
+	_, port, _ := net.SplitHostPort(ownUDP(t))
+	url := "rtmp://127.0.0.1:" + port + "/live/x"
+	file := writeFile(t, "clip.ts", record(t, 0, 12*time.Second))
+	serve := func(name string) *proc {
+		p := launch(t, options{}, name, "ffmpeg", "-v", "info", "-nostdin", "-re", "-i", file, "-c", "copy", "-f", "flv", "-listen", "1", url)
+		p.says(t, "Input #0", patience)
+		return p
+	}
+	first := serve("server")
+	source := waiting(t, url)
+	source.says(t, "ffmpeg packs rtmp://", patience)
+	viewer := startViewer(t, "viewer", source.linked(t), "-o", "-")
+	playing(t, viewer)
+	first.signal(t, syscall.SIGKILL)
+	source.says(t, `the input is gone \(ffmpeg`, patience)
+	serve("server again")
+	source.says(t, "the input is back", patience)
+	before := viewer.out.Len()
+	eventually(t, patience, "the stream goes on", func() bool { return viewer.out.Len() > before+second })
+	source.signal(t, syscall.SIGINT)
+	source.mustEnd(t, patience)
+	viewer.mustEnd(t, patience)
+	if got := viewer.out.Bytes(); !wholePackets(got) {
+		t.Errorf("the viewer has %d bytes, not of whole packets", len(got))
 	}
 }
