@@ -13,6 +13,7 @@ import (
 
 	"github.com/stripecast/stripecast/relay/ingest"
 	"github.com/stripecast/stripecast/relay/ingest/remux"
+	"github.com/stripecast/stripecast/relay/ingest/station"
 	"github.com/stripecast/stripecast/relay/source"
 	"github.com/stripecast/stripecast/stripe/ts"
 )
@@ -43,6 +44,8 @@ func (f *sourceFlags) openInput(ctx context.Context, c *console, arg string) (in
 	}
 	scheme := schemeOf(arg)
 	switch {
+	case f.playlist != "":
+		return f.openStation(ctx, c)
 	case f.capture != "":
 		return f.openProgram(ctx, c, remux.Job{Input: f.capture, Kind: remux.Device, Rate: f.coded})
 	case scheme == "listen":
@@ -77,11 +80,15 @@ func (f *sourceFlags) fits(arg string) (err error) {
 	}
 	program := f.remux || f.coded > 0
 	switch {
+	case f.playlist != "" && (arg != "-" || f.capture != ""):
+		return misuse(fmt.Errorf("%s is not the only input", f.playlist), "name an input, or --playlist, or --capture")
+	case f.playlist != "" && (f.loop || f.remux):
+		return misuse(errors.New("a playlist is sent for ever, and ffmpeg reads of it what it must"), "leave out --loop and --remux")
 	case f.capture != "" && arg != "-":
 		return misuse(fmt.Errorf("%s and %s are two inputs", arg, f.capture), "name an input or --capture DEVICE")
 	case f.capture != "" && f.coded == 0:
 		f.coded = usualCoded
-	case program && (arg == "-" || scheme == "listen"):
+	case program && f.capture == "" && f.playlist == "" && (arg == "-" || scheme == "listen"):
 		return misuse(errors.New("ffmpeg reads what it can open itself"), "name a file or URL, or leave out --remux and --transcode")
 	}
 	switch {
@@ -91,6 +98,15 @@ func (f *sourceFlags) fits(arg string) (err error) {
 		return fail(errors.New("only a file can be sent again and again"), "leave out --loop, or name a file")
 	}
 	return nil
+}
+
+// openStation plays a list for ever.
+func (f *sourceFlags) openStation(ctx context.Context, c *console) (input, error) {
+	s, err := station.New(ctx, f.playlist, f.coded, c.say)
+	if err != nil {
+		return input{}, fail(err, "give --playlist an M3U list, a directory with media files, or an RSS feed with enclosures")
+	}
+	return input{bytes: s, name: f.playlist}, nil
 }
 
 // openProgram has ffmpeg read what we cannot.
@@ -248,6 +264,8 @@ func explainInput(ctx context.Context, err error, input string) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, remux.ErrMissing):
+		return fail(err, "install ffmpeg, or make it MPEG-TS elsewhere")
 	case errors.Is(err, source.ErrUnknown):
 		return fail(err, "make it MPEG-TS with: ffmpeg -i INPUT -c copy -f mpegts - | stripecast source; or send standard input as it is with --opaque")
 	case errors.Is(err, source.ErrNoClock):

@@ -23,7 +23,7 @@ type sourceFlags struct {
 	key, name, layout string
 	description       string
 	password          string
-	capture           string
+	capture, playlist string
 	remux             bool
 	transcode         string
 	coded             float64 // what transcode says, in bits a second; 0: not at all
@@ -53,6 +53,7 @@ func newSource(c *console) *cobra.Command {
 			"  stripecast source film.ts --loop --upload 50M\n" +
 			"  stripecast source listen://0.0.0.0:8000 --name radio\n" +
 			"  stripecast source --capture /dev/video0 --transcode=2M\n" +
+			"  stripecast source --playlist songs --name radio\n" +
 			"  stripecast source film.ts --record recordings",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -70,6 +71,7 @@ func newSource(c *console) *cobra.Command {
 	flags.StringVar(&f.description, "description", "", "what the stream is, for people: a `TEXT` of one line")
 	flags.StringVar(&f.password, "password", "", "`PASSWORD` of source clients at listen://, whose user is source (default: none on loopback, else a new one that is printed)")
 	flags.StringVar(&f.capture, "capture", "", "take what a capture `DEVICE` gives instead of INPUT, as in --capture /dev/video0; ffmpeg codes it")
+	flags.StringVar(&f.playlist, "playlist", "", "send the files of a `LIST` instead of INPUT, in order, for ever: an M3U list, a directory, or an RSS feed; a file or a URL")
 	flags.BoolVar(&f.remux, "remux", false, "have ffmpeg read INPUT, whatever it is")
 	flags.StringVar(&f.transcode, "transcode", "", "have ffmpeg code INPUT anew, as H.264 and AAC, with this `RATE` in bits a second")
 	flags.Lookup("transcode").NoOptDefVal = "4M"

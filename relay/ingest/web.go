@@ -38,6 +38,16 @@ func NewWeb(address string) (*Web, error) {
 	return &Web{url: u, client: newClient()}, nil
 }
 
+// Fetch asks for an http or https URL once. Its bytes end with io.EOF, or fail when
+// nothing comes for too long.
+func Fetch(ctx context.Context, address string) (io.ReadCloser, error) {
+	w, err := NewWeb(address)
+	if err != nil {
+		return nil, err
+	}
+	return get(ctx, w.client, w.url, 0)
+}
+
 func newClient() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{

@@ -100,6 +100,7 @@ type Source struct {
 	info  stripe.Info
 	start time.Time // wall clock at the beginning, moved on by the monotonic clock
 	head  []byte    // read by Probe
+	after Mark      // read by Probe behind it
 	end   error     // how the input ended, once it has; Probe may get there
 	input <-chan read
 
@@ -141,8 +142,13 @@ func Probe(ctx context.Context, cfg Config) (*Source, error) {
 				began = time.Now()
 			}
 			if m, ok := r.mark(); ok {
-				if s.entitle(m); m.Break {
+				if m.Break {
 					s.head = nil // nothing of it has gone out: the stream begins here
+				}
+				if done = len(s.head) > 0; done {
+					s.after = m
+				} else {
+					s.entitle(m)
 				}
 				continue
 			}
@@ -255,6 +261,7 @@ func (s *Source) pump(ctx context.Context, to Publisher) error {
 		return nil
 	}
 	s.head = nil
+	s.entitle(s.after)
 	for {
 		if s.end != nil {
 			s.take(ctx, to, s.cutter.Flush(time.Now()))
@@ -276,7 +283,6 @@ func (s *Source) pump(ctx context.Context, to Publisher) error {
 				}
 				s.gap = s.gap || m.Break
 				s.entitle(m)
-				s.tell(to)
 			}
 		case <-tick.C:
 			s.tell(to)
@@ -302,6 +308,7 @@ func (s *Source) take(ctx context.Context, to Publisher, cuts []ts.Cut) bool {
 				return false
 			}
 		}
+		s.tell(to)
 		s.publish(to, s.marked(c), 0)
 		s.measure(to, c)
 	}

@@ -190,6 +190,26 @@ func TestReadFails(t *testing.T) {
 	})
 }
 
+// TestTitleBehindTheLook: a title that comes while it is found out what the input is
+// counts from its own bytes on.
+func TestTitleBehindTheLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		to, err := publish(t, &script{[]step{{err: Mark{Title: "one"}}, {b: mp3(200)}, {err: Mark{Title: "two"}}, {b: mp3(200)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first := to.infos[0]; first.Title != "one" {
+			t.Errorf("it begins as %q", first.Title)
+		}
+		if last := to.infos[len(to.infos)-1]; last.Title != "two" {
+			t.Errorf("it ends as %q", last.Title)
+		}
+		if total := len(to.blocks); total < 80 {
+			t.Errorf("%d blocks of 9.6 s", total)
+		}
+	})
+}
+
 // TestTitles: a title is told with the block it begins with, made to fit, and no oftener
 // than an info may change; the last one wins.
 func TestTitles(t *testing.T) {

@@ -1,6 +1,6 @@
 // Package ts is everything that knows a byte of the stream's media: it cuts
-// MPEG-TS and audio into blocks, paces and measures them, loops a clip, and marks
-// what was skipped.
+// MPEG-TS and audio into blocks, paces and measures them, loops a clip, joins
+// streams end to end, and marks what was skipped.
 //
 //	bytes ──align──▶ packets ──Cutter──▶ Cut, Cut, … ──Pacer──▶ when to send
 //	                    │

@@ -27,6 +27,14 @@ const (
 	minBuf = 4 << 10
 	// syncRun is how many sync bytes at a packet's stride make a lock.
 	syncRun = 5
+	// maxSplice is how much of a stream a Splicer holds back to find its beginning, in
+	// bytes; one that has not said by then where it begins is taken as it is known.
+	maxSplice = 1 << 20
+	// maxTail is how much of each PES packet a Splicer keeps to tell how long it lasts,
+	// in bytes; the rest of a longer one counts for nothing.
+	maxTail = 16 << 10
+	// spliceGap is the least step of the clock from one stream to the next, in 1/90000 s.
+	spliceGap = 90
 	// maxGapPIDs is how many PIDs MarkGap marks; later ones are left unmarked.
 	maxGapPIDs = 64
 	// maxUnits is how many table units a TableCache keeps; further ones are not

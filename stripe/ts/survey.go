@@ -246,28 +246,33 @@ func (t *track) spacing() int64 {
 // tail is how long the last PES packet of an audio stream lasts: what its frames
 // add up to, or, if they cannot be read, as long as the others.
 func (t *track) tail(kind uint8) int64 {
+	if total := soundLength(kind, t.data); total > 0 {
+		return total
+	}
+	return t.spacing()
+}
+
+// soundLength is what the audio frames of a PES packet, header and all, add up to, in
+// 1/90000 s; 0 if they cannot be read.
+func soundLength(kind uint8, pes []byte) (total int64) {
 	parse, need := parseMPEG, mpegHeader
 	switch kind {
 	case 0x03, 0x04:
 	case 0x0f:
 		parse, need = parseADTS, adtsHeader
 	default:
-		return t.spacing()
+		return 0
 	}
-	total := int64(0)
-	if len(t.data) < 9 {
-		return t.spacing()
+	if len(pes) < 9 {
+		return 0
 	}
-	for b := t.data[min(9+int(t.data[8]), len(t.data)):]; len(b) >= need; {
+	for b := pes[min(9+int(pes[8]), len(pes)):]; len(b) >= need; {
 		f, ok := parse(b)
 		if !ok {
 			break
 		}
 		total += (int64(f.samples)*90000 + int64(f.rate) - 1) / int64(f.rate)
 		b = b[min(f.size, len(b)):]
-	}
-	if total == 0 {
-		return t.spacing()
 	}
 	return total
 }

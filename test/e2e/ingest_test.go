@@ -278,3 +278,45 @@ func TestProgramAgain(t *testing.T) {
 		t.Errorf("the viewer has %d bytes, not of whole packets", len(got))
 	}
 }
+
+// TestStation: files of different kinds follow each other for ever, as one stream with one
+// clock, and a viewer knows what plays.
+func TestStation(t *testing.T) {
+	need(t, "ffmpeg")
+	t.Parallel()
+	const each = 2 * time.Second
+	dir := t.TempDir()
+	for name, args := range map[string][]string{
+		"One.mkv": join(pictures(each, "160x120"), tone(each, 440), words("-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 25 -c:a aac")),
+		"Two.ts":  join(pictures(each, "320x180"), tone(each, 880), words("-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 25 -bf 2 -c:a aac -f mpegts")),
+	} {
+		if err := os.Rename(ffmpeg(t, name, args...), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	source, link := startSource(t, options{}, "--playlist", dir)
+	viewer := startViewer(t, "viewer", link, "-o", "-")
+	playing(t, viewer)
+	var titles []string
+	eventually(t, patience, "three titles", func() bool {
+		if now := viewer.status(t).Title; len(titles) == 0 || now != titles[len(titles)-1] {
+			titles = append(titles, now)
+		}
+		return len(titles) == 3
+	})
+	source.signal(t, syscall.SIGINT)
+	source.mustEnd(t, patience)
+	viewer.mustEnd(t, patience)
+	if titles[0] != titles[2] || titles[0]+titles[1] != "OneTwo" && titles[0]+titles[1] != "TwoOne" {
+		t.Errorf("titles %q", titles)
+	}
+	cutter, broken := ts.NewCutter(ts.DefaultConfig()), 0
+	for _, c := range cutter.Write(time.Now(), viewer.out.Bytes()) {
+		if c.Discontinuity {
+			broken++
+		}
+	}
+	if broken > 0 && strings.Contains(viewer.err.String(), "skipped 0") {
+		t.Errorf("%d discontinuities in %d bytes", broken, viewer.out.Len())
+	}
+}

@@ -14,8 +14,8 @@ import (
 // bounded is the packages that keep what strangers send, or read a number of theirs.
 var bounded = []string{
 	"membership", "membership/gossip", "overlay", "playout", "playout/hls", "playout/httpd", "playout/remux",
-	"playout/rewind", "playout/sink", "relay", "relay/host", "relay/ingest", "relay/ingest/m3u", "relay/pull",
-	"relay/quicnet", "stripe", "stripe/ts",
+	"playout/rewind", "playout/sink", "relay", "relay/host", "relay/ingest", "relay/ingest/m3u", "relay/ingest/station",
+	"relay/pull", "relay/quicnet", "stripe", "stripe/ts",
 }
 
 // limits finds bounded packages without a limits.go, among them every one of ours
