@@ -167,11 +167,11 @@ func (r *Resumed) look() error {
 	for n := 0; ; {
 		c, err := r.cur.Read(buf[n:])
 		n += c
-		if r.head, r.err = buf[:n], err; n == 0 && errors.As(err, &source.Mark{}) {
-			continue // there is nothing before it
-		}
+		r.head, r.err = buf[:n], err
 		media, known := ts.Sniff(r.head)
 		switch {
+		case !known && errors.As(err, &source.Mark{}):
+			continue // it is of what comes anyway
 		case known && r.known && media != r.media:
 			return fmt.Errorf("%w: %s, and was %s", ErrOther, media, r.media)
 		case known:

@@ -99,7 +99,7 @@ func (s *segments) resolve(uri string) (*url.URL, error) {
 // load reads the playlist again.
 func (s *segments) load() error {
 	s.asked = time.Now()
-	b, err := get(s.ctx, s.client, s.url, 0)
+	b, err := get(s.ctx, s.client, s.url, 0, false)
 	if err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (s *segments) open(piece m3u.Piece) error {
 	if err != nil {
 		return fmt.Errorf("%w: %v", ErrSegments, err)
 	}
-	b, err := get(s.ctx, s.client, u, 0)
+	b, err := get(s.ctx, s.client, u, 0, false)
 	if err != nil {
 		return err
 	}

@@ -9,9 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/stripecast/stripecast/relay/source"
+	"github.com/stripecast/stripecast/stripe/ts"
 )
 
 // Web is a Line to what an http or https URL brings: a body of known length, which is a
@@ -45,7 +49,7 @@ func Fetch(ctx context.Context, address string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return get(ctx, w.client, w.url, 0)
+	return get(ctx, w.client, w.url, 0, false)
 }
 
 func newClient() *http.Client {
@@ -82,7 +86,7 @@ func (w *Web) Open(ctx context.Context) (io.ReadCloser, error) {
 	if w.length == 0 {
 		w.got = 0
 	}
-	b, err := get(ctx, w.client, w.url, w.got)
+	b, err := get(ctx, w.client, w.url, w.got, w.got == 0)
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +99,9 @@ func (w *Web) Open(ctx context.Context) (io.ReadCloser, error) {
 	}
 	w.length = max(b.resp.ContentLength, 0)
 	b.file = w
+	if every, err := strconv.Atoi(b.resp.Header.Get("Icy-Metaint")); err == nil && every > 0 && w.length == 0 {
+		b.every, b.left = every, every
+	}
 	return b, nil
 }
 
@@ -107,10 +114,15 @@ type body struct {
 	late   atomic.Bool // idle has run out
 	file   *Web        // what it is a part of
 	sequel bool
+
+	// of a radio server: how many bytes stand between two titles, and how many of them
+	// are to come; 0 if none do
+	every, left int
+	title       string // the last
 }
 
-// get asks for a URL, from a byte on.
-func get(ctx context.Context, client *http.Client, u *url.URL, from int64) (*body, error) {
+// get asks for a URL, from a byte on, and for titles between the bytes.
+func get(ctx context.Context, client *http.Client, u *url.URL, from int64, titles bool) (*body, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -118,6 +130,9 @@ func get(ctx context.Context, client *http.Client, u *url.URL, from int64) (*bod
 		return nil, err
 	}
 	req.Header.Set("User-Agent", "stripecast")
+	if titles {
+		req.Header.Set("Icy-Metadata", "1")
+	}
 	if from > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
 	}
@@ -180,18 +195,50 @@ func (b *body) reason(err error) error {
 
 func (b *body) Read(p []byte) (int, error) {
 	b.idle.Reset(idleTime)
+	defer b.idle.Stop()
+	if b.every > 0 && b.left == 0 {
+		b.left = b.every
+		if told, err := b.tells(); err != nil {
+			return 0, b.over(err)
+		} else if told {
+			return 0, source.Mark{Title: b.title}
+		}
+	}
+	if b.every > 0 {
+		p = p[:min(len(p), b.left)]
+	}
 	n, err := b.buf.Read(p)
-	b.idle.Stop()
+	b.left -= n
 	if b.file != nil {
 		b.file.got += int64(n)
 	}
-	switch {
-	case errors.Is(err, io.EOF) && b.file != nil && (b.file.length == 0 || b.file.got < b.file.length):
-		err = errors.New("the server has ended it")
-	default:
-		err = b.reason(err)
+	return n, b.over(err)
+}
+
+// over says why there is no more: what is no file, or not all of one, has only broken off.
+func (b *body) over(err error) error {
+	if errors.Is(err, io.EOF) && b.file != nil && (b.file.length == 0 || b.file.got < b.file.length) {
+		return errors.New("the server has ended it")
 	}
-	return n, err
+	return b.reason(err)
+}
+
+// tells reads what a radio server says between bytes, and whether it is another title.
+func (b *body) tells() (bool, error) {
+	length, err := b.buf.ReadByte()
+	if err != nil {
+		return false, err
+	}
+	meta := make([]byte, 16*int(length))
+	if _, err := io.ReadFull(b.buf, meta); err != nil {
+		return false, err
+	}
+	title, ok := ts.StreamTitle(meta)
+	if now := decoded(string(title)); ok && now != b.title {
+		b.title = now
+		return now != "", nil
+	}
+	return false, nil
 }
 
 // Close ends the request.

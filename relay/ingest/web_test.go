@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/stripecast/stripecast/relay/source"
 )
 
 // fetch reads all of a URL as a source does.
@@ -331,5 +333,53 @@ func TestDead(t *testing.T) {
 	l.Close()
 	if _, err := fetch(t, "http://"+l.Addr().String()+"/"); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestTitlesOnTheWeb: what a radio server says between the bytes is a mark, and no part of
+// the stream.
+func TestTitlesOnTheWeb(t *testing.T) {
+	const every = 384 * 2
+	meta := func(s string) string {
+		n := (len(s) + 15) / 16
+		return string(rune(n)) + s + strings.Repeat("\x00", 16*n-len(s))
+	}
+	music := string(mp3(10))
+	text := ""
+	for i, says := range []string{"StreamTitle='A - B';", "", "StreamTitle='A - B';", "StreamTitle='caf\xe9';StreamUrl='';"} {
+		text += music[i*every:(i+1)*every] + meta(says)
+	}
+	text += music[4*every:] // it ends where a title is due
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Icy-MetaData") != "1" {
+			t.Error("it was not asked for titles")
+		}
+		w.Header().Set("icy-metaint", strconv.Itoa(every))
+		w.(http.Flusher).Flush()
+		io.WriteString(w, text)
+	}))
+	defer server.Close()
+	w, err := NewWeb(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := w.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	got := ""
+	for err == nil || errors.As(err, &source.Mark{}) {
+		var n int
+		buf := make([]byte, 1000)
+		n, err = b.Read(buf)
+		got += string(buf[:n])
+		var mark source.Mark
+		if errors.As(err, &mark) {
+			got += "[" + mark.Title + "]"
+		}
+	}
+	if want := music[:every] + "[A - B]" + music[every:4*every] + "[café]" + music[4*every:]; got != want || errors.Is(err, io.EOF) {
+		t.Errorf("%q, %v, want %q", got, err, want)
 	}
 }
