@@ -39,11 +39,15 @@ func OpenUDP(ctx context.Context, address string) (*UDP, error) {
 	if err != nil {
 		return nil, err
 	}
+	addr := net.UDPAddrFromAddrPort(at)
+	if at.Addr() == netip.IPv6Unspecified() {
+		addr.IP = nil // IPv4 alone will do
+	}
 	var conn *net.UDPConn
 	if at.Addr().IsMulticast() {
-		conn, err = net.ListenMulticastUDP("udp", iface, net.UDPAddrFromAddrPort(at))
+		conn, err = net.ListenMulticastUDP("udp", iface, addr)
 	} else {
-		conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+		conn, err = net.ListenUDP("udp", addr)
 	}
 	if err != nil {
 		return nil, err

@@ -73,7 +73,7 @@ func TestDatagrams(t *testing.T) {
 			to.Write(buf[:n]) // until nobody listens
 		}
 	}()
-	mustBePart(t, "viewer", watched(t, source, 2*second), input, 2*second)
+	mustBePart(t, "viewer", watched(t, source, second), input, second)
 }
 
 // TestMulticast: ffmpeg sends RTP to a group, and a source that joins it on loopback
@@ -86,7 +86,7 @@ func TestMulticast(t *testing.T) {
 	file := writeFile(t, "clip.ts", record(t, 0, 12*time.Second))
 	launch(t, options{}, "sender", "ffmpeg", "-v", "error", "-nostdin", "-re", "-i", file, "-map", "0", "-c", "copy",
 		"-f", "rtp_mpegts", "rtp://239.255.70.70:"+port+"?localaddr=127.0.0.1&pkt_size=1328")
-	mustDecode(t, "viewer", watched(t, source, 2*second))
+	mustDecode(t, "viewer", watched(t, source, second))
 }
 
 // TestBodyOnTheWeb: a stream on a web server is published, and when the connection is cut
