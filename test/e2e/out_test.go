@@ -87,9 +87,9 @@ func TestHLSCannot(t *testing.T) {
 	}
 }
 
-// TestRadio: what ffprobe and curl get of a radio's name and title, and that the stream
+// TestListeners: what ffprobe and curl get of a radio's name and title, and that the stream
 // between the titles is the source's.
-func TestRadio(t *testing.T) {
+func TestListeners(t *testing.T) {
 	t.Parallel()
 	need(t, "ffmpeg", "ffprobe", "curl")
 	file := ffmpeg(t, "tone.mp3", join(tone(30*time.Second, 440), words("-c:a libmp3lame -b:a 128k"))...)
@@ -118,8 +118,8 @@ func TestRadio(t *testing.T) {
 	}
 }
 
-// TestDatagrams: ffmpeg takes a viewer's datagrams, and mpv and ffprobe its lists.
-func TestDatagrams(t *testing.T) {
+// TestPlayedDatagrams: ffmpeg takes a viewer's datagrams, and mpv and ffprobe its lists.
+func TestPlayedDatagrams(t *testing.T) {
 	t.Parallel()
 	need(t, "ffmpeg", "ffprobe", "curl")
 	to := "udp://" + ownUDP(t)
