@@ -416,7 +416,7 @@ func TestFormats(t *testing.T) {
 		}
 		return out.String()
 	}
-	const picture = "-f lavfi -i testsrc2=size=320x180:rate=25:duration=3 "
+	const picture = "-f lavfi -i testsrc2=size=160x96:rate=25:duration=3 "
 	const sound = "-f lavfi -i sine=frequency=440:sample_rate=44100:duration=3 "
 	for _, c := range []struct {
 		file, args string
@@ -424,10 +424,10 @@ func TestFormats(t *testing.T) {
 		codecs     string
 		video      bool
 	}{
-		{"a.ts", picture + sound + "-c:v libx264 -preset ultrafast -bf 3 -g 25 -c:a libmp3lame", stripe.MediaTS, "avc1.4D400C,mp4a.6B", true},
-		{"a.ts", picture + sound + "-c:v libx265 -preset ultrafast -x265-params log-level=error -g 25 -c:a aac", stripe.MediaTS, "hvc1.1.6.L60.90,mp4a.40.2", true},
-		{"a.mp3", sound + "-c:a libmp3lame", stripe.MediaMP3, "mp4a.6B", false},
-		{"a.aac", sound + "-c:a aac", stripe.MediaAAC, "mp4a.40.2", false},
+		{"a.ts", picture + sound + "-c:v libx264 -preset ultrafast -bf 3 -g 25 -c:a libmp3lame", stripe.MediaTS, `avc1\.4D40..,mp4a\.6B`, true},
+		{"a.ts", picture + sound + "-c:v libx265 -preset ultrafast -x265-params log-level=error -g 25 -c:a aac", stripe.MediaTS, `hvc1\.1\.6\.L\d+\.90,mp4a\.40\.2`, true},
+		{"a.mp3", sound + "-c:a libmp3lame", stripe.MediaMP3, `mp4a\.6B`, false},
+		{"a.aac", sound + "-c:a aac", stripe.MediaAAC, `mp4a\.40\.2`, false},
 	} {
 		dir := t.TempDir()
 		run(dir, "ffmpeg", append(strings.Fields("-v error -nostdin "+c.args), c.file)...)
@@ -442,7 +442,7 @@ func TestFormats(t *testing.T) {
 			in = in[n:]
 		}
 		m.End()
-		if !strings.Contains(string(m.MasterPlaylist()), `CODECS="`+c.codecs+`"`) {
+		if !regexp.MustCompile(`CODECS="` + c.codecs + `"`).Match(m.MasterPlaylist()) {
 			t.Errorf("%s, want %s", m.MasterPlaylist(), c.codecs)
 		}
 		var all []byte
