@@ -126,6 +126,7 @@ func TestPace(t *testing.T) {
 			s.Push(timed(i, 70, int64(i)*each.Milliseconds()))
 			<-time.After(each)
 		}
+		synctest.Wait()
 		if len(w.at) != blocks*10 {
 			t.Fatalf("%d datagrams", len(w.at))
 		}

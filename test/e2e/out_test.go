@@ -192,10 +192,6 @@ func TestEngine(t *testing.T) {
 	engine.ready(t)
 	base := engine.url + "play/"
 	path := func(link string) string { return strings.TrimPrefix(link, "stripecast://") }
-	found := output(t, "ffprobe", "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", base+path(one)+".m3u8")
-	if !strings.Contains(found, "h264") || !strings.Contains(found, "aac") {
-		t.Errorf("ffprobe finds %q", found)
-	}
 	curl := launch(t, options{}, "curl", "curl", "-sS", "--fail", "--max-time", "30", base+path(one)+".ts")
 	eventually(t, patience, "the first stream plays", func() bool { return curl.out.Len() > 200_000 })
 	if said := output(t, "curl", "-sS", "-w", "%{http_code}", base+path(two)+".ts"); !strings.Contains(said, "--streams") || !strings.HasSuffix(said, "503") {
@@ -219,6 +215,10 @@ func TestEngine(t *testing.T) {
 		return strings.HasSuffix(output(t, "curl", "-sS", "-I", "-w", "%{http_code}", base+path(two)+".ts"), "200")
 	})
 	engine.says(t, "closed one", patience)
+	found := output(t, "ffprobe", "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", base+path(two)+".m3u8")
+	if !strings.Contains(found, "h264") || !strings.Contains(found, "aac") {
+		t.Errorf("ffprobe finds %q", found)
+	}
 	engine.signal(t, syscall.SIGINT)
 	engine.mustEnd(t, patience)
 }
