@@ -32,13 +32,17 @@ func newStatus(c *console) *cobra.Command {
 			"those whose pages are at HOST:PORT, as --http gave it to them.",
 		Example: "  stripecast status\n" +
 			"  stripecast status 127.0.0.1:7080 --json",
-		RunE: func(cmd *cobra.Command, args []string) error { return runStatus(cmd.Context(), c, args, asJSON) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runStatus(cmd.Context(), c, args, asJSON, "http://"+httpd.DefaultAddr+"/")
+		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what /api/status says, a line for each")
 	return cmd
 }
 
-func runStatus(ctx context.Context, c *console, args []string, asJSON bool) error {
+// runStatus asks whom args name; or all who left a note; or, if nobody did, whoever has
+// the usual page.
+func runStatus(ctx context.Context, c *console, args []string, asJSON bool, usual string) error {
 	ask := tellForest
 	if asJSON {
 		ask = tellJSON
@@ -69,7 +73,7 @@ func runStatus(ctx context.Context, c *console, args []string, asJSON bool) erro
 	if told {
 		return nil
 	}
-	if ask(ctx, c.out, "http://"+httpd.DefaultAddr+"/") == nil {
+	if ask(ctx, c.out, usual) == nil {
 		return nil
 	}
 	return fail(errors.New("no participant of this user runs here"), "start one, or say where its page is: stripecast status HOST:PORT")

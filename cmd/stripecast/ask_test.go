@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -57,8 +58,18 @@ func TestStatusCommand(t *testing.T) {
 	f.Name = "fi\x1b[2Jlm"
 	url := somebody(t, f)
 
-	if code, out, errs := call(t, "status"); code != 1 || out != "" || !strings.Contains(errs, "no participant") {
-		t.Errorf("nobody runs: %d, %q, %q", code, out, errs)
+	dead := httptest.NewServer(nil)
+	dead.Close()
+	all := func(usual string) (string, error) {
+		var out bytes.Buffer
+		err := runStatus(t.Context(), &console{out: &out, err: &out}, nil, false, usual)
+		return out.String(), err
+	}
+	if out, err := all(dead.URL + "/"); out != "" || err == nil || !strings.Contains(err.Error(), "no participant") {
+		t.Errorf("nobody runs: %q, %v", out, err)
+	}
+	if out, err := all(url); err != nil || !strings.HasPrefix(out, "view abcd2345  "+url) {
+		t.Errorf("somebody has the usual page: %q, %v", out, err)
 	}
 	at := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/")
 	for _, name := range []string{at, url} {
@@ -73,8 +84,6 @@ func TestStatusCommand(t *testing.T) {
 	}
 
 	remove := leaveNote(url)
-	dead := httptest.NewServer(nil)
-	dead.Close()
 	leaveNote(dead.URL + "/")
 	files := func() int {
 		all, _ := os.ReadDir(notes())
@@ -83,8 +92,8 @@ func TestStatusCommand(t *testing.T) {
 	if n := files(); n != 2 {
 		t.Fatalf("%d notes", n)
 	}
-	if code, out, _ := call(t, "status"); code != 0 || strings.Count(out, "view abcd2345") != 1 || files() != 1 {
-		t.Errorf("%d, %q, %d notes", code, out, files())
+	if out, err := all(dead.URL + "/"); err != nil || strings.Count(out, "view abcd2345") != 1 || files() != 1 {
+		t.Errorf("%q, %v, %d notes", out, err, files())
 	}
 	remove()
 	if _, err := os.Stat(filepath.Dir(notes())); !os.IsNotExist(err) {

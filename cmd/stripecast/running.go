@@ -40,15 +40,10 @@ func leaveNote(at string) (remove func()) {
 	}
 	port := strings.Trim(at[strings.LastIndex(at, ":")+1:], "/")
 	name := fmt.Sprintf("%d-%s%s", os.Getpid(), port, noteEnd)
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, noteFile)
-	if err == nil {
-		_, err = f.WriteString(at + "\n")
-		_ = f.Close()
-	}
+	path := filepath.Join(dir, name)
+	_ = os.WriteFile(path, []byte(at+"\n"), noteFile) // without it, status must be told where to ask
 	return func() {
-		if f != nil {
-			_ = os.Remove(f.Name())
-		}
+		_ = os.Remove(path)
 		if os.Remove(dir) == nil {
 			_ = os.Remove(filepath.Dir(dir))
 		}

@@ -206,6 +206,8 @@ func otherMistakes(p places) []mistake {
 		{name: "key show of nothing", args: []string{"key", "show", p.dir + "/nothing"}, code: 1, says: "no such file", hint: "key new"},
 		{name: "key new without a file", args: []string{"key", "new"}, code: 2, says: "arg", hint: "help"},
 		{name: "key of another kind", args: []string{"key", "old"}, code: 2, says: "old", hint: "help"},
+		{name: "status of no place", args: []string{"status", "nowhere"}, code: 1, says: "is not host:port", hint: "HOST:PORT"},
+		{name: "status of nobody", args: []string{"status", "127.0.0.1:1"}, code: 1, says: "nobody answers there", hint: "HOST:PORT"},
 		{name: "demo of too many", args: []string{"demo", "--relays", "5000"}, code: 1, says: "too many", hint: "--relays"},
 		{name: "demo without viewers", args: []string{"demo", "--viewers", "0"}, code: 1, says: "too few", hint: "--viewers"},
 		{name: "demo: bad layout", args: []string{"demo", "--layout", "4"}, code: 1, says: "layout", hint: "--layout"},
