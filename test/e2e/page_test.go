@@ -223,6 +223,9 @@ func TestPage(t *testing.T) {
 	b.do(chromedp.Navigate(viewer.url))
 	b.plays("native", "ours") // a browser that says it can may find that it cannot
 
+	relay := relays[slices.IndexFunc(relays, func(r *node) bool { return r != victim })]
+	b.do(chromedp.Navigate(relay.url))
+	b.becomes(patience, "a relay's page has its parents, and no picture", `document.querySelectorAll("#parents tr").length > 0 && !document.getElementById("video")`)
 	b.do(chromedp.Navigate(source.url))
 	b.becomes(patience, "the source's page says what it sends and which stripe is thin",
 		`/\d×|\d ×/.test(document.getElementById("rootTiles").innerText) && /thinnest/.test(document.getElementById("thin").innerText)`)
