@@ -72,7 +72,7 @@ var streamMetrics = []metric[*streamStatus]{
 	{"stream_bytes_per_second", "Rate that the source says the stream has.", measures, "", "", func(s *streamStatus) float64 { return float64(s.Rate) / 8 }},
 	{"stream_epoch", "Run of the source.", measures, "", "", func(s *streamStatus) float64 { return float64(s.Epoch) }},
 	{"stream_ended", "1 once the last block is known.", measures, "", "", func(s *streamStatus) float64 { return one(s.Ended) }},
-	{"spare_stripes", "Live stripes less those needed: how many parents may vanish unnoticed.", measures, "", "", func(s *streamStatus) float64 { return float64(s.Spare) }},
+	{"spare_stripes", "Live stripes less those needed: how many parents may vanish unnoticed. A relay that does not play can spare none.", measures, "", "", func(s *streamStatus) float64 { return float64(s.Spare) }},
 	{"live_stripes", "Stripes that a living parent feeds.", measures, "", "", func(s *streamStatus) float64 { return float64(s.Live) }},
 	{"home_stripes", "Stripes in which slots are spent.", measures, "", "", homes},
 	{"hops", "Most hops from the source to here, of the live stripes.", measures, "", "", hops},
