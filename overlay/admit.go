@@ -17,7 +17,7 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 		}
 		f.send(from, &Refuse{
 			Stream: f.cfg.Info.Stream, Stripe: b.stripe, Reason: reason,
-			Alternatives: f.alternatives(b, from, m.Interior),
+			Alternatives: f.alternatives(now, b, from, m.Interior),
 		})
 		return
 	}
@@ -214,7 +214,7 @@ func (f *Forest) overlap() int { return max(1, f.cfg.Slots/overlapPart) }
 
 // alternatives are others who may have room in the stripe for who feeds others there,
 // or for a leaf: our own interior children first, then whom the book knows.
-func (f *Forest) alternatives(b *branch, asker membership.NodeID, interior bool) [][]byte {
+func (f *Forest) alternatives(now time.Time, b *branch, asker membership.NodeID, interior bool) [][]byte {
 	var near, far [][]byte
 	fit := func(e *membership.Entry) bool { return !e.Doubted && e.Node != asker && !f.isRoot(e.Node) }
 	for _, c := range b.children {
@@ -234,7 +234,7 @@ func (f *Forest) alternatives(b *branch, asker membership.NodeID, interior bool)
 	}
 	for i := 0; i < len(have) && len(near)+len(far) < MaxAlternatives; i++ {
 		e := have[(at+i)%len(have)]
-		c, _ := e.Carries(f.cfg.Info.Stream)
+		c, _ := f.carries(now, e)
 		if c.Free > 0 && c.Depth > 0 && c.Depth < MaxDepth && fit(e) && b.child(e.Node) < 0 {
 			far = append(far, e.Raw)
 		}
@@ -249,7 +249,7 @@ func (f *Forest) dismiss(now time.Time, b *branch, c *child, why Reason, first .
 	if f.short && f.cfg.Source {
 		why = Cut // there is no uplink for two
 	}
-	named := append(first, f.alternatives(b, c.id, c.interior)...)
+	named := append(first, f.alternatives(now, b, c.id, c.interior)...)
 	f.send(c.id, &Drop{
 		Stream: f.cfg.Info.Stream, Stripe: b.stripe, Reason: why,
 		Alternatives: named[:min(len(named), MaxAlternatives)],

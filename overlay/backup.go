@@ -51,7 +51,7 @@ func (f *Forest) fitBackup(now time.Time, b *branch) bool {
 	if !known || f.peers[b.backup.id] == nil || e.Doubted || f.isRoot(b.backup.id) {
 		return false // should somebody else turn up, the source is relieved
 	}
-	_, fit := f.offers(b, e, false)
+	_, fit := f.offers(now, b, e, false)
 	return fit && f.eligible(now, b, e, false)
 }
 
@@ -89,8 +89,22 @@ func (f *Forest) unfit(now time.Time, b *branch) {
 	if len(b.unfit) == maxUnfit {
 		b.unfit = slices.Delete(b.unfit, 0, 1)
 	}
-	b.unfit = append(b.unfit, shun{b.backup.id, now.Add(standbyEvery)})
+	until := now.Add(standbyEvery)
+	if f.unwilling(now, b) >= unfitEnough {
+		until = now.Add(scarcePause)
+	}
+	b.unfit = append(b.unfit, shun{b.backup.id, until})
 	b.backup = backup{}
+}
+
+// unwilling is how many would not be a stripe's backup of late.
+func (f *Forest) unwilling(now time.Time, b *branch) (n int) {
+	for _, s := range b.unfit {
+		if now.Before(s.until) {
+			n++
+		}
+	}
+	return n
 }
 
 // bestBackup is the best candidate of a stripe, a connected one if possible, and
@@ -99,13 +113,15 @@ func (f *Forest) bestBackup(now time.Time, b *branch) (membership.NodeID, bool) 
 	unfit := func(id membership.NodeID) bool {
 		return slices.ContainsFunc(b.unfit, func(s shun) bool { return s.id == id && now.Before(s.until) })
 	}
+	enough := !b.home && f.unwilling(now, b) >= unfitEnough // none that is full would
 	var best *membership.Entry
 	var bestScore time.Duration
 	for _, e := range f.book.Home(f.cfg.Info.Stream, b.stripe) {
-		if _, ok := f.offers(b, e, false); !ok || e.Doubted || unfit(e.Node) || !f.eligible(now, b, e, false) {
+		c, ok := f.offers(now, b, e, false)
+		if !ok || enough && c.Free == 0 || e.Doubted || unfit(e.Node) || !f.eligible(now, b, e, false) {
 			continue
 		}
-		if score := f.score(e, false, true); best == nil || score < bestScore {
+		if score := f.score(now, e, false, true); best == nil || score < bestScore {
 			best, bestScore = e, score
 		}
 	}

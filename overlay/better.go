@@ -62,8 +62,8 @@ func (f *Forest) low() bool {
 func (f *Forest) improvable(now time.Time, least int) (of []*branch) {
 	var gain uint64
 	for _, e := range f.book.All() {
-		c, ok := e.Carries(f.cfg.Info.Stream)
-		if !ok || e.Doubted || c.Source || c.Depth == 0 {
+		c, ok := f.carries(now, e)
+		if !ok || e.Doubted || c.Source || c.Depth == 0 || f.lacks(now, e) {
 			continue
 		}
 		for homes := c.Homes; homes != 0; homes &= homes - 1 {

@@ -18,7 +18,7 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 			return id, true
 		}
 	}
-	if len(s.asked) >= MaxTried || s.probe && len(s.asked) >= maxProbes || s.stage == stageSource || s.stage == stageOver {
+	if len(s.asked) >= MaxTried || s.brief && len(s.asked) >= fewTried || s.probe && len(s.asked) >= maxProbes || s.stage == stageSource || s.stage == stageOver {
 		return membership.NodeID{}, false
 	}
 	if id, ok := f.rootFirst(b); ok && s.find(id) == nil {
@@ -44,7 +44,7 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 		sure = f.draw(sure) // who feeds others gets as near to the source as can be
 	}
 	for i, e := range sure {
-		if score := f.score(e, b.home, s.urgent()); i == 0 || score < bestScore {
+		if score := f.score(now, e, b.home, s.urgent()); i == 0 || score < bestScore {
 			best, bestScore = e, score
 		}
 	}
@@ -60,8 +60,9 @@ func (f *Forest) candidates(now time.Time, b *branch, from []*membership.Entry, 
 	s := b.search
 	anyone := s.stage == stageAnyone
 	for _, e := range from {
-		c, ok := f.offers(b, e, anyone) // and then what is decided fastest
-		if !ok || s.tidy && !s.better(b, c) || !anyone && f.hopeless(b, c, hasK) || s.find(e.Node) != nil || !f.eligible(now, b, e, anyone) {
+		c, ok := f.offers(now, b, e, anyone) // and then what is decided fastest
+		if !ok || s.tidy && !s.better(b, c) || !anyone && f.hopeless(b, c, hasK) || s.find(e.Node) != nil ||
+			s.brief && f.isHollow(now, e) || s.tidy && f.lacks(now, e) || !f.eligible(now, b, e, anyone) {
 			continue
 		}
 		switch {
@@ -133,6 +134,9 @@ func (f *Forest) fits(now time.Time, b *branch, id membership.NodeID) bool {
 	if c, ok := e.Carries(f.cfg.Info.Stream); ok && b.search.above > 0 && !b.search.better(b, c) {
 		return false // it might show a leaf out for us, for nothing
 	}
+	if f.isHollow(now, e) {
+		return false
+	}
 	return f.eligible(now, b, e, b.search.stage >= stageAnyone)
 }
 
@@ -153,8 +157,8 @@ func (f *Forest) eligible(now time.Time, b *branch, e *membership.Entry, anyone 
 
 // offers reports whether a node has a stripe, as far as its record tells; of anyone
 // it is enough to have slots, and who has the stripe need have no parent itself yet.
-func (f *Forest) offers(b *branch, e *membership.Entry, anyone bool) (membership.Carried, bool) {
-	c, _ := e.Carries(f.cfg.Info.Stream)
+func (f *Forest) offers(now time.Time, b *branch, e *membership.Entry, anyone bool) (membership.Carried, bool) {
+	c, _ := f.carries(now, e)
 	return c, c.Home(b.stripe) && (anyone || c.Depth > 0) || anyone && c.Free > 0
 }
 
@@ -176,8 +180,8 @@ func (f *Forest) standsIn(id membership.ShortID, except *branch) int {
 // more the fuller it is. Who feeds others takes a leaf's place: to it depth is what
 // counts, and nobody is full. When it is urgent, one that must be dialled first, and may
 // be dead, is little worth.
-func (f *Forest) score(e *membership.Entry, interior, urgent bool) time.Duration {
-	c, _ := e.Carries(f.cfg.Info.Stream)
+func (f *Forest) score(now time.Time, e *membership.Entry, interior, urgent bool) time.Duration {
+	c, _ := f.carries(now, e)
 	cost := time.Duration(c.Depth) * 40 * time.Millisecond
 	if interior {
 		cost *= 4

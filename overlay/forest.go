@@ -63,6 +63,7 @@ type Forest struct {
 	rnd      *rand.Rand
 	peers    map[membership.NodeID]*peer // connected ones; never ranged over
 	gone     []departed                  // of late, in the order in which they went; maxGone at most
+	hollow   []hollow                    // in the order of their IDs; maxHollow at most
 	branches []*branch
 	head     uint64 // newest block number seen on any stripe
 	headSeen bool
@@ -127,6 +128,8 @@ type branch struct {
 	search  *search              // for a parent, or a better one
 	calm    time.Time            // no search before
 	rest    time.Duration        // how long the next failed search rests
+	tired   bool                 // they rest long: there is no room
+	roused  bool                 // but not this time
 	shuns   []shun               // parents that failed here
 
 	last  uint64 // newest block number fed to us
@@ -272,7 +275,8 @@ func (f *Forest) Got(now time.Time, from membership.NodeID, s int, number uint64
 		f.speaks(p, from)
 	}
 	if speaks {
-		b.heard, b.rest = now, 0
+		b.heard = now
+		f.ease(now, b)
 		b.warned, b.repairing = time.Time{}, time.Time{}
 		if b.search != nil && b.search.replace && b.search.silent && !b.search.tardy {
 			b.search = nil // it speaks again
@@ -328,7 +332,7 @@ func (f *Forest) awake(now time.Time) {
 		return
 	}
 	for _, b := range f.branches {
-		b.rest, b.calm = 0, earlier(b.calm, now)
+		b.rest, b.tired, b.calm = 0, false, earlier(b.calm, now)
 	}
 }
 
@@ -411,6 +415,7 @@ func (f *Forest) keepHouse(now time.Time) {
 	f.decideMaking(now)
 	f.tidy(now)
 	f.seekBetter(now)
+	f.rouse(now)
 	f.warm(now)
 	f.tellLive(now)
 }

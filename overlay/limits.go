@@ -78,6 +78,9 @@ const (
 	// maxUnfit is how many candidates that would not be a stripe's backup are
 	// remembered; the oldest is forgotten.
 	maxUnfit = 8
+	// unfitEnough is how many of them there are when nobody is asked any more who says
+	// that it is full.
+	unfitEnough = 4
 
 	// arrivalSpan is of how many block numbers the first arrival is remembered.
 	arrivalSpan = 128
@@ -127,6 +130,19 @@ const (
 	// up to searchPauseMax.
 	searchPause    = 200 * time.Millisecond
 	searchPauseMax = 5 * time.Second
+	// scarcePause is the same where all who were asked are full. A round after a rest of
+	// more than briefAfter for that reason asks fewTried. Such a rest ends within rouseEach
+	// times how many relays are known once somebody has room.
+	scarcePause = time.Minute
+	briefAfter  = 500 * time.Millisecond
+	fewTried    = 4
+	rouseEach   = 50 * time.Millisecond
+	// hollowTime is how long room is not believed in that a record promises and its node
+	// refused; it doubles each time, up to hollowMax. Of more than maxHollow nodes the one
+	// that is believed again first is forgotten.
+	hollowTime = 20 * time.Second
+	hollowMax  = 5 * time.Minute
+	maxHollow  = 256
 	// probePause is the least rest after asking whether it is only the source that
 	// pauses.
 	probePause = time.Second

@@ -181,7 +181,7 @@ func (f *Forest) thinRoots(now time.Time) {
 		}
 		for i := len(b.children) - 1; i >= 0; i-- {
 			c := &b.children[i]
-			if c.interior && c.evict.IsZero() && now.Sub(c.since) >= rootStay && len(f.alternatives(b, c.id, true)) > 0 {
+			if c.interior && c.evict.IsZero() && now.Sub(c.since) >= rootStay && len(f.alternatives(now, b, c.id, true)) > 0 {
 				f.dismiss(now, b, c, Full)
 				break
 			}

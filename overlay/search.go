@@ -25,6 +25,8 @@ type search struct {
 	asked     []request
 	redirects int
 	full      int  // who refused for want of a slot
+	hollow    int  // who refused though its record promised room
+	brief     bool // those before found no room: few are asked
 	rescued   bool // it was considered to feed others ourselves
 	hopes     int  // times that one was waited for who was not ready
 	next      time.Time
@@ -100,7 +102,7 @@ func (f *Forest) seek(now time.Time, b *branch, replace bool) {
 		return
 	}
 	if b.search == nil {
-		b.search = &search{replace: replace, next: now}
+		b.search = &search{replace: replace, next: now, brief: !replace && b.tired && f.mayRest(now, b)}
 		return
 	}
 	s := b.search
@@ -137,7 +139,7 @@ func (f *Forest) advance(now time.Time, b *branch) {
 			s.next = earlier(until, now.Add(gather/5))
 			return
 		}
-		if s.stage++; s.tidy && s.stage != stageCandidates {
+		if s.stage++; s.tidy || s.brief && (s.stage == stageAnyone || !f.hasRoom(now, f.root())) {
 			s.stage = stageOver
 		}
 		switch s.stage {
@@ -205,7 +207,7 @@ func (f *Forest) giveUpSearch(now time.Time, b *branch) {
 	if s.tidy {
 		return
 	}
-	b.rest = min(max(2*b.rest, searchPause), searchPauseMax)
+	f.tire(now, b, s)
 	if s.probe {
 		b.rest = max(b.rest, probePause)
 	}
@@ -268,7 +270,7 @@ func (f *Forest) subscribe(now time.Time, b *branch) *Subscribe {
 		Live:     f.live(now),
 	}
 	if s := b.search; s != nil {
-		m.LastResort = s.stage != stageCandidates || s.full >= fullEnough
+		m.LastResort = s.stage != stageCandidates || s.full >= fullEnough || s.brief
 		m.IfNewer = s.silent
 	}
 	if b.got {
@@ -319,7 +321,9 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 	holes := b.search.silent && b.got && b.seen.missing() <= b.last
 	b.parent, b.search = from, nil
 	b.since, b.tardy, b.lag, b.spread, b.goBy = now, 0, 0, f.spread(from), time.Time{}
-	b.heard, f.heard, b.rest = now, now, 0
+	b.heard, f.heard, b.tired = now, now, false
+	f.ease(now, b)
+	f.trueWord(from)
 	if holes {
 		// It was asked for what is newer; now also for what the old one owed us.
 		f.send(from, f.subscribe(now, b))
@@ -350,6 +354,7 @@ func (f *Forest) acceptable(b *branch, from membership.NodeID, path []membership
 }
 
 func (f *Forest) refused(now time.Time, b *branch, from membership.NodeID, m *Refuse) {
+	hollow := f.refuted(now, b, from, m.Reason)
 	if b.search == nil || !b.search.waitsFor(from) {
 		if b.backup.id == from {
 			f.unfit(now, b)
@@ -360,6 +365,8 @@ func (f *Forest) refused(now time.Time, b *branch, from membership.NodeID, m *Re
 	b.search.answered(now, from)
 	if m.Reason == Full && !f.isRoot(from) {
 		b.search.full++
+	} else if hollow {
+		b.search.hollow++
 	}
 	f.learn(now, b, m.Alternatives)
 	if s := b.search; m.Reason == NotReady && s.stage == stageAnyone && s.hopes < maxHopes {
