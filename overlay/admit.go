@@ -11,6 +11,9 @@ import (
 // admit answers a request to be fed.
 func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subscribe) {
 	f.peers[from].live, f.peers[from].begs = m.Live, true
+	if f.hearFirst(now, b, from, m) {
+		return
+	}
 	if reason, no := f.refusal(now, b, from, m); no {
 		if reason == Full && m.LastResort {
 			f.askToShow(now, from)
@@ -54,6 +57,11 @@ func (f *Forest) makeRoom(now time.Time, b *branch, from membership.NodeID, m *S
 	of, c := f.victim(now, b, from, m)
 	if c == nil {
 		return
+	}
+	if f.worth(now, from) == claims {
+		if _, anyway := f.victimFor(now, b, from, m, rides); anyway == nil {
+			f.try(now, f.peers[from])
+		}
 	}
 	var first [][]byte
 	if e, known := f.book.Get(from); known && of == b && m.Interior {

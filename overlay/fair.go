@@ -73,6 +73,14 @@ func (f *Forest) tellLive(now time.Time) {
 // gives nothing for who gives. It is nil if there is none, or too many have been asked to go already.
 func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Subscribe) (of *branch, c *child) {
 	own := f.worth(now, from)
+	if own == claims && !f.mayHope(now, from) {
+		own = rides
+	}
+	return f.victimFor(now, b, from, m, own)
+}
+
+// victimFor is the same for one of some worth.
+func (f *Forest) victimFor(now time.Time, b *branch, from membership.NodeID, m *Subscribe, own worth) (of *branch, c *child) {
 	interior := m.Interior && !f.feigns(now, from)
 	most := f.overlap()
 	if interior && !f.short {
@@ -82,9 +90,6 @@ func (f *Forest) victim(now time.Time, b *branch, from membership.NodeID, m *Sub
 		return nil, nil
 	}
 	needy := m.Live < f.cfg.Info.Layout.K && m.LastResort
-	if own == claims && !f.mayHope(now) {
-		own = rides
-	}
 	poor := own > rides && m.LastResort && m.Live < f.comfort()
 	var best *child
 	bestRank, bestWorth := 0, gives

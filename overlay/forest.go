@@ -63,7 +63,9 @@ type Forest struct {
 	rnd      *rand.Rand
 	peers    map[membership.NodeID]*peer // connected ones; never ranged over
 	gone     []departed                  // of late, in the order in which they went; maxGone at most
-	hollow   []hollow                    // in the order of their IDs; maxHollow at most
+	trials   trials
+	askers   []asker  // in the order in which they came; maxAskers at most
+	hollow   []hollow // in the order of their IDs; maxHollow at most
 	branches []*branch
 	head     uint64 // newest block number seen on any stripe
 	headSeen bool
@@ -361,6 +363,7 @@ func (f *Forest) Step(now time.Time) {
 	if f.leaving {
 		return
 	}
+	f.answer(now, func(a *asker) bool { return !now.Before(a.until) })
 	for _, b := range f.branches {
 		f.evict(now, b)
 	}
@@ -508,6 +511,9 @@ func (f *Forest) Deadline() (at time.Time, ok bool) {
 	}
 	if f.leaving {
 		return at, false
+	}
+	for i := range f.askers {
+		sooner(f.askers[i].until)
 	}
 	for _, b := range f.branches {
 		if f.going > 0 {

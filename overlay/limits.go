@@ -209,9 +209,14 @@ const (
 	maxGone    = 256
 	// leastGiven is how many slots others must say that a peer uses for it to give.
 	leastGiven = 0.5
-	// optimistic is the part of the slots, one in so many, that are given to those who
-	// only say that they give, in the place of those who do not.
+	// optimistic is the part of the slots, one in so many, that are given at first to those
+	// who only say that they give, in the place of those who do not, and trialPart that
+	// which is given to such as time goes on.
 	optimistic = 4
+	trialPart  = 16
+	// maxAskers is how many wait at a time for their answer until they have shown what they
+	// give; others are answered at once.
+	maxAskers = 64
 	// farewell is how long a participant that leaves still feeds its children.
 	farewell = 600 * time.Millisecond
 )

@@ -29,6 +29,7 @@ type shown struct {
 	again time.Time // not asked before
 	at    time.Time // when it last answered
 	slots float64   // that others said then they get through it
+	tried bool      // it has a place that it got by its word
 }
 
 // worth of a node among those who want our slots. A newcomer's record says nothing of
@@ -76,7 +77,7 @@ func (s *shown) stale(now time.Time) bool {
 // failed reports whether a peer was asked for all of proveTime and showed nothing: that is
 // not forgotten when it does not ask for a while.
 func (s *shown) failed(now time.Time) bool {
-	return !s.since.IsZero() && !s.gives(now) && s.again.Sub(s.since) >= proveTime+ShowEvery && now.Sub(s.again) < recallTime
+	return !s.since.IsZero() && !s.gives(now) && s.again.Sub(s.since) > proveTime+ShowEvery && now.Sub(s.again) < recallTime
 }
 
 // departed is what is known of a peer that is gone and asked us to feed it.
@@ -148,7 +149,7 @@ func (f *Forest) askOne(now time.Time, id membership.NodeID) {
 		if s.stale(now) {
 			s.since = f.couldShow(now, id)
 		}
-		if !s.held && p.live < (f.cfg.Info.Layout.K+1)/2 {
+		if !s.held && p.live < (f.cfg.Info.Layout.K+3)/4 {
 			s.since = now // it cannot pass on what it does not get
 		}
 	}
@@ -161,7 +162,7 @@ func (f *Forest) askOne(now time.Time, id membership.NodeID) {
 // slots either. It need not be since we asked: who goes from parent to parent is no newcomer
 // to each. It has time to answer in any case.
 func (f *Forest) couldShow(now time.Time, id membership.NodeID) time.Time {
-	at := later(f.shortAt, now.Add(ShowEvery-proveTime))
+	at := later(f.shortAt, now.Add(-proveTime))
 	if e, known := f.book.Get(id); known {
 		at = later(at, e.Since)
 	}
@@ -186,7 +187,9 @@ func (f *Forest) Showed(now time.Time, id membership.NodeID, slots float64) {
 	p.shown.waits, p.shown.at, p.shown.slots = false, now, slots
 	if slots >= leastGiven {
 		p.shown.since, p.shown.again = now, now.Add(showAgain)
+		f.proved(now, p)
 	}
+	f.answer(now, func(a *asker) bool { return a.id == id })
 }
 
 // Gives reports whether a peer is to be served before those who give nothing: as
@@ -196,16 +199,7 @@ func (f *Forest) Gives(now time.Time, id membership.NodeID) bool {
 }
 
 // mayHope reports whether one more who only says that it gives is believed: a part of
-// the slots is for such.
-func (f *Forest) mayHope(now time.Time) bool {
-	n := 0
-	for _, b := range f.branches {
-		for _, c := range b.children {
-			p := f.peers[c.id]
-			if c.evict.IsZero() && p != nil && !p.shown.stale(now) && f.worth(now, c.id) == claims {
-				n++
-			}
-		}
-	}
-	return n < max(1, f.cfg.Slots/optimistic)
+// the slots is for such, if they have a record that says so.
+func (f *Forest) mayHope(now time.Time, id membership.NodeID) bool {
+	return f.shares(id) && f.hopes(now) >= 1
 }
