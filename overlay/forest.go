@@ -130,7 +130,8 @@ type branch struct {
 	search  *search              // for a parent, or a better one
 	calm    time.Time            // no search before
 	rest    time.Duration        // how long the next failed search rests
-	tired   bool                 // they rest long: there is no room
+	scarce  bool                 // the last failed because all are full
+	tired   bool                 // so did those before, and they rest long
 	roused  bool                 // but not this time
 	shuns   []shun               // parents that failed here
 
@@ -334,7 +335,7 @@ func (f *Forest) awake(now time.Time) {
 		return
 	}
 	for _, b := range f.branches {
-		b.rest, b.tired, b.calm = 0, false, earlier(b.calm, now)
+		b.rest, b.scarce, b.tired, b.calm = 0, false, false, earlier(b.calm, now)
 	}
 }
 

@@ -121,21 +121,22 @@ func (f *Forest) tire(now time.Time, b *branch, s *search) {
 	most := searchPauseMax
 	switch {
 	case !f.mayRest(now, b):
-		if b.rest > most {
+		if b.scarce {
 			b.rest = 0
 		}
-	case s.brief || !s.replace && s.full+s.hollow >= fullEnough:
+	case s.brief || !s.silent && !s.probe && s.full+s.hollow >= fullEnough:
 		most = scarcePause
 	}
 	b.rest = min(max(2*b.rest, searchPause), most)
-	b.tired, b.roused = most == scarcePause && b.rest > briefAfter, false
+	b.scarce = most == scarcePause
+	b.tired, b.roused = b.scarce && b.rest > briefAfter, false
 }
 
 // ease forgets how long searches rested, now that a stripe is fed: but not at once where
 // slots are short, for it may soon be another's.
 func (f *Forest) ease(now time.Time, b *branch) {
-	if b.rest <= searchPauseMax || now.Sub(b.since) >= scarcePause {
-		b.rest = 0
+	if !b.scarce || now.Sub(b.since) >= scarcePause {
+		b.rest, b.tired, b.scarce = 0, false, false
 	}
 }
 
@@ -154,7 +155,7 @@ func (f *Forest) rouse(now time.Time) {
 			}
 			span = min(b.rest, time.Duration(f.relays)*rouseEach)
 		} else {
-			b.tired, b.rest = false, 0
+			b.scarce, b.tired, b.rest = false, false, 0
 		}
 		b.roused = true
 		b.calm = earlier(b.calm, now.Add(time.Duration(f.rnd.Int64N(int64(span)))))

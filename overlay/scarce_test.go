@@ -88,7 +88,11 @@ func (p *pool) run(d time.Duration) int {
 		p.take()
 	}
 	p.now = end
-	n := 0
+	return p.count()
+}
+
+// count is how many Subscribes were sent since that was last begun.
+func (p *pool) count() (n int) {
 	for _, name := range p.names {
 		n += p.asked[name]
 	}
@@ -124,6 +128,44 @@ func TestScarceRests(t *testing.T) {
 	p.run(tidyEvery*3/2 + 17*rouseEach)
 	if p.asked["z"] != 1 || p.forest.Branch(p.now, 1).Parent != nodeID("z") {
 		t.Errorf("who has room was asked %d times", p.asked["z"])
+	}
+}
+
+// TestScarceLost: who loses a place that it had for a short time only does not ask as many as
+// one that never asked; nor if it was asked to go, and has a moment to find another.
+func TestScarceLost(t *testing.T) {
+	for _, why := range []Reason{Cut, Full} {
+		var p *pool
+		has := false
+		p = newPool(t, 0, func(name string, m *Subscribe) Message {
+			if name == "z" && !has {
+				has = true
+				return &Accept{Stream: p.info.Stream, Stripe: m.Stripe, Path: []membership.ShortID{nodeID("source").Short(), nodeID("z").Short()}}
+			}
+			return p.refusal(m, Full)
+		})
+		p.knows("source", 0, 0)
+		for i := range 15 {
+			p.knows(string(rune('a'+i)), 1, 0)
+		}
+		p.run(2 * time.Minute)
+		p.knows("z", 1, 1)
+		for i := range 50 {
+			p.run(p.info.BlockTime)
+			if p.forest.Branch(p.now, 1).Parent == nodeID("z") {
+				p.forest.Got(p.now, nodeID("z"), 1, uint64(i))
+			}
+		}
+		p.knows("z", 1, 0)
+		if p.forest.Branch(p.now, 1).Parent != nodeID("z") {
+			t.Fatal("it had no place")
+		}
+		p.forest.Heard(p.now, nodeID("z"), &Drop{Stream: p.info.Stream, Stripe: 1, Reason: why})
+		clear(p.asked)
+		p.take()
+		if asked := p.count() + p.run(10*time.Second); asked == 0 || asked > 3*fewTried {
+			t.Errorf("asked %d times in 10 s when its place was lost: %v", asked, why)
+		}
 	}
 }
 

@@ -102,7 +102,7 @@ func (f *Forest) seek(now time.Time, b *branch, replace bool) {
 		return
 	}
 	if b.search == nil {
-		b.search = &search{replace: replace, next: now, brief: !replace && b.tired && f.mayRest(now, b)}
+		b.search = &search{replace: replace, next: now, brief: b.tired && f.mayRest(now, b)}
 		return
 	}
 	s := b.search
@@ -321,7 +321,7 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 	holes := b.search.silent && b.got && b.seen.missing() <= b.last
 	b.parent, b.search = from, nil
 	b.since, b.tardy, b.lag, b.spread, b.goBy = now, 0, 0, f.spread(from), time.Time{}
-	b.heard, f.heard, b.tired = now, now, false
+	b.heard, f.heard = now, now
 	f.ease(now, b)
 	f.trueWord(from)
 	if holes {
