@@ -267,8 +267,11 @@ func sectionOf(root *cobra.Command, name string) *cobra.Command {
 	return root.Commands()[i]
 }
 
-// sectionKeys is all keys of a command's section, sorted.
+// sectionKeys is all keys of a command's section, sorted. Commands of commands have none.
 func sectionKeys(cmd *cobra.Command) (keys []string) {
+	if cmd.HasParent() && cmd.Parent().HasParent() {
+		return nil
+	}
 	if key := cmd.Annotations[argsKey]; key != "" {
 		keys = append(keys, key)
 	}

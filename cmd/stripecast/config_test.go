@@ -88,7 +88,7 @@ func TestConfigMistakes(t *testing.T) {
 	for text, want := range map[string][2]string{
 		"relay:\n  uplaod: 1M\n":                  {":2: there is no key relay.uplaod", "did you mean relay.upload?"},
 		"relya:\n  upload: 1M\n":                  {":1: there is no key relya", "did you mean relay?"},
-		"# x\nupload: 1M\n":                       {":2: there is no key upload", "there are demo, drill, log-format, relay, source, verbose, view"},
+		"# x\nupload: 1M\n":                       {":2: there is no key upload", "there are demo, drill, list, log-format, relay, source, status, verbose, view"},
 		"relay:\n  verbose: true\n":               {":2: there is no key relay.verbose", "there are advertise,"},
 		"relay:\n  config: x\n":                   {":2: there is no key relay.config", ""},
 		"version:\n  upload: 1M\n":                {":1: there is no key version", ""},

@@ -21,7 +21,7 @@ var (
 // TestGuides: the commands and flags that README and the guides name exist, and so do
 // the files that they point at.
 func TestGuides(t *testing.T) {
-	flags, commands := map[string]bool{"help": true}, map[string]bool{}
+	flags, commands := map[string]bool{"help": true}, map[string]bool{"completion": true}
 	every(t, func(cmd *cobra.Command) {
 		commands[cmd.Name()] = true
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { flags[f.Name] = true })
