@@ -18,6 +18,7 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 		if reason == Full && m.LastResort {
 			f.askToShow(now, from)
 		}
+		f.await(now, b, from, m, reason)
 		f.send(from, &Refuse{
 			Stream: f.cfg.Info.Stream, Stripe: b.stripe, Reason: reason,
 			Alternatives: f.alternatives(now, b, from, m.Interior),
@@ -28,6 +29,11 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 		f.send(from, &Promise{Stream: f.cfg.Info.Stream, Stripe: b.stripe, Path: f.pathThrough(b)})
 		return
 	}
+	f.letIn(now, b, from, m)
+}
+
+// letIn takes a child.
+func (f *Forest) letIn(now time.Time, b *branch, from membership.NodeID, m *Subscribe) {
 	if !b.home {
 		f.takeHome(now, b)
 	}
@@ -206,6 +212,8 @@ func (f *Forest) Quiet(now time.Time, id membership.NodeID, on bool) {
 	if p.quiet = on; on {
 		f.quiet++
 		f.takeForDead(id)
+		f.stirred = true // its slots are free
+		f.serveAll(now)
 		return
 	}
 	f.quiet--
@@ -295,5 +303,6 @@ func (f *Forest) removeChild(b *branch, id membership.NodeID) {
 		f.going--
 	}
 	b.children = slices.Delete(b.children, i, i+1)
+	f.stirred = true
 	f.out = append(f.out, Starve{Child: id, Stripe: b.stripe})
 }

@@ -74,6 +74,7 @@ type Forest struct {
 	children int       // of all stripes
 	quiet    int       // peers that are
 	going    int       // those of them that were asked to go
+	stirred  bool      // somebody who waits may be let in now
 	born     time.Time
 	tidyAt   time.Time
 	dropHome time.Time // no home stripe is given up before
@@ -128,6 +129,7 @@ type branch struct {
 	backup  backup               // could be the parent; kept connected
 	unfit   []shun               // could not
 	search  *search              // for a parent, or a better one
+	courted []shun               // who was asked of late, and may accept yet
 	calm    time.Time            // no search before
 	rest    time.Duration        // how long the next failed search rests
 	scarce  bool                 // the last failed because all are full
@@ -152,6 +154,7 @@ type branch struct {
 	repairing time.Time // when the parent said so; zero if something came since
 
 	children []child
+	waiting  []waiter // who would be one
 }
 
 type child struct {
@@ -256,7 +259,7 @@ func (f *Forest) Measured(id membership.NodeID, rtt, rttVar time.Duration) {
 // parent, was it just before, or was asked to be it.
 func (f *Forest) Feeds(id membership.NodeID, s int) bool {
 	b := f.branches[s]
-	return b.parent == id || b.former == id || b.search != nil && b.search.find(id) != nil
+	return b.parent == id || b.former == id || b.search != nil && b.search.find(id) != nil || b.courts(id)
 }
 
 // Got says that a checked shard of block number came on a stripe from a peer
@@ -300,6 +303,9 @@ func (f *Forest) Got(now time.Time, from membership.NodeID, s int, number uint64
 		if b.last < f.head {
 			b.late = now
 		}
+	}
+	if speaks {
+		f.serve(now, b, false)
 	}
 	f.leaveEnded(now, b)
 }
@@ -368,6 +374,7 @@ func (f *Forest) Step(now time.Time) {
 	for _, b := range f.branches {
 		f.evict(now, b)
 	}
+	f.serveAll(now)
 	if !now.Before(f.tidyAt) {
 		f.tidyAt = now.Add(tidyEvery + time.Duration(f.rnd.Int64N(int64(tidyEvery)/2)))
 		f.keepHouse(now)

@@ -123,9 +123,14 @@ const (
 	dialWait = 600 * time.Millisecond
 	// giveUp is how long an unanswered request is waited for at all.
 	giveUp = 3 * time.Second
-	// urgentGiveUp is the same when nothing is fed meanwhile: most likely it is dead
-	// too, and another round asks others.
-	urgentGiveUp = 800 * time.Millisecond
+	// awaitTime is how long somebody who was refused is let in after all if that becomes
+	// possible, and courtTime how long who refused may accept. maxWaiting wait for a
+	// stripe; of more those go who come last in turn. Of maxCourted who were asked the
+	// first is forgotten.
+	awaitTime  = time.Second
+	courtTime  = 1500 * time.Millisecond
+	maxWaiting = 16
+	maxCourted = 2 * MaxTried
 	// searchPause separates two rounds of a search that found nobody; it doubles
 	// up to searchPauseMax.
 	searchPause    = 200 * time.Millisecond

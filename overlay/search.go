@@ -45,6 +45,7 @@ const (
 type request struct {
 	id       membership.NodeID
 	at       time.Time
+	until    time.Time // most who live answer, or are connected, by then
 	sent     bool // the peer is connected and was asked
 	answered bool
 }
@@ -72,12 +73,12 @@ func (s *search) open() int {
 	return n
 }
 
-// expected is how many of those still are likely to answer: one that cannot be
-// reached soon is most likely dead.
+// expected is how many of those still are likely to answer: one that says nothing
+// for so long, or cannot be reached, is most likely dead.
 func (s *search) expected(now time.Time) int {
 	n := 0
 	for _, r := range s.asked {
-		if !r.answered && (r.sent || now.Sub(r.at) < urgentDialWait) {
+		if !r.answered && now.Before(r.until) {
 			n++
 		}
 	}
@@ -186,15 +187,17 @@ func (f *Forest) spent(id membership.NodeID) bool {
 	return ok && c.Free == 0
 }
 
-// unanswered is until when to wait for the requests that have no answer yet.
+// unanswered is until when to wait for the requests that have no answer yet. When
+// nothing is fed meanwhile, most likely those who take long are dead too, and another
+// round asks others; should one of them accept after all, it is taken.
 func (s *search) unanswered(now time.Time) (until time.Time, waits bool) {
-	wait := giveUp
-	if s.urgent() {
-		wait = urgentGiveUp
-	}
 	for _, r := range s.asked {
-		if !r.answered {
-			until = later(until, r.at.Add(wait))
+		switch {
+		case r.answered:
+		case s.urgent():
+			until = later(until, r.until)
+		default:
+			until = later(until, r.at.Add(giveUp))
 		}
 	}
 	return until, until.After(now)
@@ -223,6 +226,7 @@ func (f *Forest) ask(now time.Time, b *branch, id membership.NodeID) {
 			s.next = now.Add(min(answerWait, 2*p.rtt+urgentWait))
 		}
 		s.wait = s.next
+		s.asked[len(s.asked)-1].until = s.next
 		f.connected(now, b, id)
 		if s.urgent() && s.expected(now) < urgentAsks+s.full/fullAsks {
 			s.next = now
@@ -238,6 +242,7 @@ func (f *Forest) ask(now time.Time, b *branch, id membership.NodeID) {
 	if s.urgent() {
 		s.next = now.Add(urgentDialWait)
 		s.wait = s.next
+		s.asked[len(s.asked)-1].until = s.next
 		if s.expected(now) < urgentDials && s.stage == stageCandidates {
 			s.next = now
 		}
@@ -252,6 +257,7 @@ func (f *Forest) connected(now time.Time, b *branch, id membership.NodeID) {
 		return
 	}
 	r.sent = true
+	b.court(now, id)
 	m := f.subscribe(now, b)
 	if f.isRoot(id) && b.backup.id == id && b.backup.agree {
 		m.LastResort = true // there was nobody else when we asked for a backup
@@ -302,7 +308,7 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 		f.rerouted(now, b, from, path)
 		return
 	}
-	if b.search == nil || b.search.find(from) == nil || !f.acceptable(b, from, path) {
+	if !f.welcome(now, b, from) || !f.acceptable(b, from, path) {
 		f.send(from, &Leave{Stream: f.cfg.Info.Stream, Stripe: b.stripe})
 		if b.search != nil {
 			b.search.answered(now, from)
@@ -318,9 +324,10 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 	if f.begins(now, b) {
 		b.begun = now
 	}
-	holes := b.search.silent && b.got && b.seen.missing() <= b.last
+	holes := (b.search == nil || b.search.silent) && b.got && b.seen.missing() <= b.last
 	b.parent, b.search = from, nil
 	b.since, b.tardy, b.lag, b.spread, b.goBy = now, 0, 0, f.spread(from), time.Time{}
+	b.courted, f.stirred = b.courted[:0], true
 	b.heard, f.heard = now, now
 	f.ease(now, b)
 	f.trueWord(from)
@@ -344,11 +351,11 @@ func (f *Forest) leadsHere(path []membership.ShortID, from membership.NodeID) bo
 // enough if that was all we wanted.
 func (f *Forest) acceptable(b *branch, from membership.NodeID, path []membership.ShortID) bool {
 	s := b.search
-	if !f.leadsHere(path, from) || s.above > 0 && len(path) >= s.above {
+	if !f.leadsHere(path, from) || s != nil && s.above > 0 && len(path) >= s.above {
 		return false
 	}
 	source := f.root().Short()
-	return s.stage != stageCandidates || !slices.ContainsFunc(path, func(id membership.ShortID) bool {
+	return s == nil || s.stage != stageCandidates || !slices.ContainsFunc(path, func(id membership.ShortID) bool {
 		return id != source && f.standsIn(id, b) >= f.most()
 	})
 }

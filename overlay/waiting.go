@@ -1,0 +1,99 @@
+package overlay
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/stripecast/stripecast/membership"
+)
+
+// When many die at once, those who could feed their children are full of dead ones,
+// or look for a parent themselves: they must refuse, and could say yes a moment
+// later. Asking again and again would find that out late. So who has to turn somebody
+// away who is fed by nobody remembers it, and accepts after all as soon as it can; and
+// who was refused takes that, while it has found no other.
+
+// waiter is somebody in need who was turned away, for a reason that may pass.
+type waiter struct {
+	id    membership.NodeID
+	ask   Subscribe
+	why   Reason
+	until time.Time
+}
+
+// compare says who is let in first: who feeds others, then who has the fewest stripes.
+func (w waiter) compare(o waiter) int {
+	if w.ask.Interior != o.ask.Interior {
+		if w.ask.Interior {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Compare(w.ask.Live, o.ask.Live)
+}
+
+// await remembers somebody who was refused.
+func (f *Forest) await(now time.Time, b *branch, from membership.NodeID, m *Subscribe, why Reason) {
+	if m.Standby || !m.IfNewer && !m.LastResort || why != Full && why != NotReady && why != Nothing {
+		return
+	}
+	b.waiting = slices.DeleteFunc(b.waiting, func(w waiter) bool { return w.id == from || !now.Before(w.until) })
+	b.waiting = append(b.waiting, waiter{from, *m, why, now.Add(awaitTime)})
+	slices.SortStableFunc(b.waiting, waiter.compare)
+	b.waiting = b.waiting[:min(len(b.waiting), maxWaiting)]
+}
+
+// serveAll lets in who waits, if anything has changed.
+func (f *Forest) serveAll(now time.Time) {
+	if !f.stirred {
+		return
+	}
+	f.stirred = false
+	for _, b := range f.branches {
+		f.serve(now, b, true)
+	}
+}
+
+// serve lets in who waits for a stripe; full says to try those as well for whom there
+// was no slot. Nobody is shown out for one who waits.
+func (f *Forest) serve(now time.Time, b *branch, full bool) {
+	for i := 0; i < len(b.waiting); i++ {
+		w := &b.waiting[i]
+		if now.Before(w.until) && f.peers[w.id] != nil {
+			if w.why == Full && !full || !f.room() {
+				continue
+			}
+			if why, no := f.refusal(now, b, w.id, &w.ask); no {
+				w.why = why
+				continue
+			}
+			f.letIn(now, b, w.id, &w.ask)
+		}
+		b.waiting = slices.Delete(b.waiting, i, i+1)
+		i--
+	}
+}
+
+// court notes who was asked.
+func (b *branch) court(now time.Time, id membership.NodeID) {
+	b.courted = slices.DeleteFunc(b.courted, func(s shun) bool { return s.id == id || !now.Before(s.until) })
+	if len(b.courted) == maxCourted {
+		b.courted = slices.Delete(b.courted, 0, 1)
+	}
+	b.courted = append(b.courted, shun{id, now.Add(courtTime)})
+}
+
+func (b *branch) courts(id membership.NodeID) bool {
+	return slices.ContainsFunc(b.courted, func(s shun) bool { return s.id == id })
+}
+
+// welcome reports whether somebody's Accept is: it was asked in the search under way, or
+// a moment before and nobody feeds us the stripe.
+func (f *Forest) welcome(now time.Time, b *branch, id membership.NodeID) bool {
+	if s := b.search; s != nil && (s.find(id) != nil || !s.urgent()) {
+		return s.find(id) != nil
+	}
+	bare := b.parent.IsZero() || !b.goBy.IsZero() || !b.late.IsZero() && !now.Before(f.silentAt(b))
+	return bare && slices.ContainsFunc(b.courted, func(s shun) bool { return s.id == id && now.Before(s.until) })
+}
