@@ -46,7 +46,7 @@ type request struct {
 	id       membership.NodeID
 	at       time.Time
 	until    time.Time // most who live answer, or are connected, by then
-	sent     bool // the peer is connected and was asked
+	sent     bool      // the peer is connected and was asked
 	answered bool
 }
 
