@@ -305,7 +305,7 @@ func (f *Forest) Got(now time.Time, from membership.NodeID, s int, number uint64
 		}
 	}
 	if speaks {
-		f.serve(now, b, false)
+		f.serve(now, b, func(w *waiter) bool { return w.why != Full })
 	}
 	f.leaveEnded(now, b)
 }

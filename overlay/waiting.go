@@ -44,24 +44,27 @@ func (f *Forest) await(now time.Time, b *branch, from membership.NodeID, m *Subs
 	b.waiting = b.waiting[:min(len(b.waiting), maxWaiting)]
 }
 
-// serveAll lets in who waits, if anything has changed.
+// serveAll lets in who waits, if anything has changed: in all stripes first those who feed
+// others, for they have room for more.
 func (f *Forest) serveAll(now time.Time) {
 	if !f.stirred {
 		return
 	}
 	f.stirred = false
-	for _, b := range f.branches {
-		f.serve(now, b, true)
+	for _, interior := range []bool{true, false} {
+		for _, b := range f.branches {
+			f.serve(now, b, func(w *waiter) bool { return w.ask.Interior == interior })
+		}
 	}
 }
 
-// serve lets in who waits for a stripe; full says to try those as well for whom there
-// was no slot. Nobody is shown out for one who waits.
-func (f *Forest) serve(now time.Time, b *branch, full bool) {
+// serve lets in those of a stripe's waiters who are called. Somebody may be shown out only
+// for one whose parent has fallen silent, not where slots are short for long.
+func (f *Forest) serve(now time.Time, b *branch, called func(*waiter) bool) {
 	for i := 0; i < len(b.waiting); i++ {
 		w := &b.waiting[i]
 		if now.Before(w.until) && f.peers[w.id] != nil {
-			if w.why == Full && !full || !f.room() {
+			if !called(w) || !f.room() && !w.ask.IfNewer {
 				continue
 			}
 			if why, no := f.refusal(now, b, w.id, &w.ask); no {
