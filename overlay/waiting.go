@@ -92,11 +92,11 @@ func (b *branch) courts(id membership.NodeID) bool {
 }
 
 // welcome reports whether somebody's Accept is: it was asked in the search under way, or
-// a moment before and nobody feeds us the stripe.
+// a moment before, nobody feeds us the stripe, and it has not failed us since.
 func (f *Forest) welcome(now time.Time, b *branch, id membership.NodeID) bool {
 	if s := b.search; s != nil && (s.find(id) != nil || !s.urgent()) {
 		return s.find(id) != nil
 	}
 	bare := b.parent.IsZero() || !b.goBy.IsZero() || !b.late.IsZero() && !now.Before(f.silentAt(b))
-	return bare && slices.ContainsFunc(b.courted, func(s shun) bool { return s.id == id && now.Before(s.until) })
+	return bare && (!b.shunned(id, now) || id == f.root()) && slices.ContainsFunc(b.courted, func(s shun) bool { return s.id == id && now.Before(s.until) })
 }
