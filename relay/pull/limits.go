@@ -17,7 +17,7 @@ const (
 	displaceEvery = 2 * time.Second
 	settleTime    = 5 * time.Second
 	// maxTakers is how many neighbours of one who pulls may offer nothing, for want of
-	// upload. Who would be another is told no.
+	// upload. Who would be another is told no, unless it is lonely and one of them is not.
 	maxTakers = 4
 	// maxProposals is how many proposals to be neighbours wait for an answer at a time.
 	maxProposals = 3

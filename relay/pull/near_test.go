@@ -346,3 +346,38 @@ func TestNothingToOffer(t *testing.T) {
 		t.Errorf("%d who offer nothing are neighbours, want %d", got, maxTakers)
 	}
 }
+
+// Where there is no room for one more who offers nothing, one who is lonely takes the place
+// of the eldest who is not, but of nobody who came just now, and one every two seconds.
+func TestLonelyTaker(t *testing.T) {
+	r := newRig(t, nil)
+	window := &overlay.Window{Epoch: 9, Ask: true, Live: true}
+	propose := func(i int, lonely bool) bool {
+		r.p.Up(r.now, node(i))
+		m := *window
+		m.Lonely = lonely
+		r.hear(i, &m)
+		return r.p.neighbour(node(i)) != nil
+	}
+	for i := 1; i <= maxTakers; i++ {
+		propose(i, i == 1)
+		r.now = r.now.Add(10 * time.Millisecond)
+	}
+	if propose(5, true) {
+		t.Error("one takes a place that was taken just now")
+	}
+	r.now = r.now.Add(settleTime)
+	if propose(6, false) {
+		t.Error("one who is not lonely takes a place")
+	}
+	if !propose(7, true) || r.p.neighbour(node(2)) != nil || len(heardBy[*overlay.Part](r, 2)) != 1 {
+		t.Errorf("one who is lonely has not the place of the eldest who is not: %v", r.p.Neighbours())
+	}
+	if propose(8, true) {
+		t.Error("a second takes a place at once")
+	}
+	r.now = r.now.Add(displaceEvery)
+	if !propose(9, true) || r.p.neighbour(node(1)) == nil || len(r.p.Neighbours()) != maxTakers {
+		t.Errorf("neighbours are %v", r.p.Neighbours())
+	}
+}

@@ -29,7 +29,7 @@ func (p *Puller) window(now time.Time, at *peer, nb *neighbour, m *overlay.Windo
 		return // it proposes again and again
 	}
 	at.answerAt = now.Add(answerEvery)
-	if p.closed || m.Epoch != p.cfg.Info.Epoch || !m.Ask && !pending || p.shunned(now, at.id, true) || m.Stripes == 0 && !p.takes(now) || !p.room(now, m) {
+	if p.closed || m.Epoch != p.cfg.Info.Epoch || !m.Ask && !pending || p.shunned(now, at.id, true) || m.Stripes == 0 && !p.takes(now, m) || !p.room(now, m) {
 		p.say(at.id, &overlay.Part{Tag: p.tag})
 		if pending {
 			p.shun(now, at.id, false)
@@ -71,15 +71,31 @@ func (p *Puller) lonely() bool {
 }
 
 // takes reports whether there is room for one more who offers nothing: we must have
-// something to give, and room left for those who can give us something.
-func (p *Puller) takes(now time.Time) bool {
+// something to give, and room left for those who can give us something. One who has
+// hardly any neighbour takes the place of one who has some, and offers nothing either.
+func (p *Puller) takes(now time.Time, m *overlay.Window) bool {
 	takers := 0
+	var eldest *neighbour // of those who can do without us
 	for _, nb := range p.near {
-		if nb.stripes == 0 {
-			takers++
+		if nb.stripes != 0 {
+			continue
+		}
+		takers++
+		if !nb.lonely && now.Sub(nb.since) >= settleTime && (eldest == nil || nb.since.Before(eldest.since)) {
+			eldest = nb
 		}
 	}
-	return p.offered(now) != 0 && (!p.cfg.Pulls || takers < maxTakers)
+	switch {
+	case p.offered(now) == 0:
+		return false
+	case !p.cfg.Pulls || takers < maxTakers:
+		return true
+	case !m.Lonely || eldest == nil || now.Before(p.displaceAt):
+		return false
+	}
+	p.displaceAt = now.Add(displaceEvery)
+	p.part(now, eldest, false)
+	return true
 }
 
 // thin is a neighbour who may be exchanged for one with everything, or nil: while
