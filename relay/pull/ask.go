@@ -248,6 +248,7 @@ func (nb *neighbour) lack(l lack) {
 // history.
 func (p *Puller) askAll(now time.Time) {
 	p.againAt = time.Time{}
+	p.age(now)
 	p.settle(now)
 	if p.cfg.Pulls {
 		for n := p.open; p.started && n <= p.top; n++ {
@@ -266,12 +267,13 @@ func (p *Puller) askAll(now time.Time) {
 	}
 }
 
-// pull has as many shards of a live block asked for as it is short of, and a spare.
+// pull has as many shards of a live block asked for as it is short of, and at last a spare.
 func (p *Puller) pull(now time.Time, b *block) {
 	need, among := p.short(now, b)
-	most := 0
+	most, spare := 0, 0
 	if need > 0 {
-		most = need + spareShards
+		spare = p.spares(now, b)
+		most = need + spare
 	}
 	_, _, _, live := p.asked(b.number)
 	for i := len(p.asks) - 1; i >= 0 && live > most; i-- {
@@ -282,12 +284,24 @@ func (p *Puller) pull(now time.Time, b *block) {
 		}
 	}
 	if need > 0 {
-		p.fill(now, b, among, need, spareShards, false)
+		b.pulling = true
+		p.fill(now, b, among, need, spare, false)
 	}
 }
 
-// short is how many shards of a block must be pulled, and of which. When it is due
-// those are all that are short; before, those that will be when everything came but
+// spares is how many more shards of a block are asked for than it is short of: none while
+// there is time to ask somebody else for what does not come.
+func (p *Puller) spares(now time.Time, b *block) int {
+	if at := b.deadline.Add(-spareLeft); now.Before(at) {
+		p.wake(now, at)
+		return 0
+	}
+	return spareShards
+}
+
+// short is how many shards of a block must be pulled, and of which. When it is due, and
+// push is not likely to bring some while an answer is on its way, those are all that
+// are short; before, if little time is left, those that will be when everything came but
 // what is silent.
 func (p *Puller) short(now time.Time, b *block) (need int, among uint64) {
 	k := p.cfg.Info.Layout.K
@@ -295,13 +309,17 @@ func (p *Puller) short(now time.Time, b *block) (need int, among uint64) {
 		return 0, 0
 	}
 	if !now.Before(b.due) {
+		if at := p.begins(now, b); now.Before(at) {
+			p.wake(now, at)
+			return 0, 0
+		}
 		return k - b.count(), p.all &^ b.have
 	}
 	if p.silent == 0 {
 		return 0, 0
 	}
 	coming := bits.OnesCount64(b.have | p.all&^p.silent)
-	early := b.front.Add(b.due.Sub(b.front) / 2)
+	early := later(b.front.Add(b.due.Sub(b.front)/2), b.deadline.Add(-earlyLeft))
 	if coming >= k {
 		return 0, 0
 	}
@@ -310,6 +328,15 @@ func (p *Puller) short(now time.Time, b *block) (need int, among uint64) {
 		return 0, 0
 	}
 	return k - coming, p.silent &^ b.have
+}
+
+// begins is when what is short of a block that is due is first asked for: when push is
+// not likely to bring any soon, and while there is time for some answers.
+func (p *Puller) begins(now time.Time, b *block) time.Time {
+	if b.pulling {
+		return now
+	}
+	return b.front.Add(p.tail.quiet(now.Sub(b.front), p.cfg.Delay-tailLeft))
 }
 
 // fill asks for as many shards of a block as need and spare say, less those that are

@@ -19,10 +19,10 @@ func spares(shards []string) (n int) {
 	return n
 }
 
-// Exactly k − have and a spare are asked for, whatever is there.
+// Exactly k − have are asked for, whatever is there, and a spare when time gets short.
 func TestExactCount(t *testing.T) {
 	for have := range 6 {
-		r := newRig(t, nil)
+		r := newRig(t, func(c *Config) { c.Delay = 2*patienceFirst + spareLeft })
 		r.join(1, 63, 5)
 		r.join(2, 63, 5)
 		r.got(9, 5, 5) // a block after it: it exists
@@ -31,18 +31,23 @@ func TestExactCount(t *testing.T) {
 		}
 		r.got(9, 7, 0)
 		r.pass(patienceFirst + 100*time.Millisecond)
-		want := max(0, 4-have+1)
-		if have >= 4 {
-			want = 0
-		}
 		var of6 []string
-		for _, s := range append(wantsOf(r, 1), wantsOf(r, 2)...) {
-			if s[:2] == "6/" {
-				of6 = append(of6, s)
+		look := func() {
+			for _, s := range append(wantsOf(r, 1), wantsOf(r, 2)...) {
+				if s[:2] == "6/" {
+					of6 = append(of6, s)
+				}
 			}
 		}
-		if len(of6) != want || want > 0 && spares(of6) != 1 {
-			t.Errorf("with %d shards %v are asked for, want %d, one of them spare", have, of6, want)
+		want := max(0, 4-have)
+		if look(); len(of6) != want || spares(of6) != 0 {
+			t.Errorf("with %d shards %v are asked for, want %d", have, of6, want)
+		}
+		if r.pass(r.p.at(6).deadline.Add(sayEvery - spareLeft).Sub(r.now)); want > 0 {
+			want++
+		}
+		if look(); len(of6) != want || want > 0 && spares(of6) != 1 {
+			t.Errorf("with %d shards %v are asked for at last, want %d, one of them spare", have, of6, want)
 		}
 	}
 }
@@ -57,7 +62,7 @@ func TestPatience(t *testing.T) {
 		t.Errorf("asked for %v too early", w)
 	}
 	r.pass(time.Millisecond)
-	if w := wantsOf(r, 1); len(w) != 4 {
+	if w := wantsOf(r, 1); len(w) != 3 {
 		t.Errorf("asked for %v", w)
 	}
 }
@@ -138,7 +143,7 @@ func TestMute(t *testing.T) {
 	if c := r.p.Counters(); c.Retried == 0 {
 		t.Errorf("%+v", c)
 	}
-	r = short(t)
+	r = shortFor(t, 2*time.Second)
 	r.pass(muteMost + againEvery)
 	if c := r.p.Counters(); c.Retried == 0 {
 		t.Errorf("in %v: %+v", muteMost, c)
@@ -290,7 +295,7 @@ func TestEarliestFirst(t *testing.T) {
 	for _, a := range r.p.asks {
 		got[a.number]++
 	}
-	if want := (map[uint64]int{0: 16, 1: 16}); fmt.Sprint(got) != fmt.Sprint(want) {
+	if want := (map[uint64]int{0: 15, 1: 15, 2: 2}); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("asked for by block: %v, want %v", got, want)
 	}
 	for _, nb := range r.p.near {
@@ -302,7 +307,7 @@ func TestEarliestFirst(t *testing.T) {
 
 // The rarest shard is asked for first.
 func TestRarestFirst(t *testing.T) {
-	r := newRig(t, nil)
+	r := newRig(t, func(c *Config) { c.Delay = patienceFirst + spareLeft })
 	r.join(1, 0b111111, 5)
 	r.join(2, 0b001111, 5)
 	r.join(3, 0b001111, 5)
@@ -341,20 +346,27 @@ func TestBest(t *testing.T) {
 	}
 }
 
-// What the forest calls silent is asked for early, and only that.
+// What the forest calls silent is asked for early, and only that, if little time is left; with
+// more its next parent may bring it.
 func TestSilentStripes(t *testing.T) {
-	r := newRig(t, nil)
-	r.join(1, 63, 5)
-	r.p.Silent(0b111000)
-	r.got(9, 0, 0)
-	r.pass(patienceFirst/2 - time.Millisecond)
-	if got := wantsOf(r, 1); len(got) > 0 {
-		t.Errorf("asked for %v before half the time", got)
-	}
-	r.pass(time.Millisecond)
-	got := wantsOf(r, 1)
-	if len(got) != 2 || spares(got) != 1 || got[0] < "0/3" {
-		t.Errorf("asked for %v; three come, one more and a spare are needed", got)
+	for _, c := range []struct{ delay, early time.Duration }{
+		{time.Second, patienceFirst / 2},
+		{earlyLeft + 3*patienceFirst/4, 3 * patienceFirst / 4},
+		{2 * time.Second, patienceFirst},
+	} {
+		r := newRig(t, func(cfg *Config) { cfg.Delay = c.delay })
+		r.join(1, 63, 5)
+		r.p.Silent(0b111000)
+		r.got(9, 0, 0)
+		r.pass(c.early - time.Millisecond)
+		if got := wantsOf(r, 1); len(got) > 0 {
+			t.Errorf("delay %v: asked for %v before %v", c.delay, got, c.early)
+		}
+		r.pass(time.Millisecond)
+		got := wantsOf(r, 1)
+		if due := c.early == patienceFirst; !due && (len(got) != 1 || got[0] < "0/3") || due && len(got) != 3 {
+			t.Errorf("delay %v: asked for %v; three come, one more is needed", c.delay, got)
+		}
 	}
 }
 

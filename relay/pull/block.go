@@ -18,6 +18,8 @@ type block struct {
 	seen     bool   // its source time is known; else guessed
 	whole    bool   // rebuilt: all shards are held
 	missed   bool   // it was short at its deadline
+	pulling  bool   // something of it was asked for
+	tailed   bool   // what push did for it is learnt
 	front    time.Time
 	due      time.Time // from then on what is short is pulled
 	deadline time.Time // until then; zero if it has none
@@ -189,8 +191,15 @@ func (p *Puller) seePushed(now time.Time, number uint64, source int64) {
 func (p *Puller) learn(now time.Time, b *block, bit uint64) {
 	before := bits.OnesCount64(b.pushed)
 	b.pushed |= bit
-	if bits.OnesCount64(b.pushed) > before && before+1 == p.enough() && b.number >= p.begin {
-		p.clock.learn(now.Sub(b.front))
+	if bits.OnesCount64(b.pushed) == before || b.number < p.begin || before >= p.enough() {
+		return
+	}
+	age := now.Sub(b.front)
+	p.tail.arrived(age)
+	if before+1 == p.enough() {
+		p.clock.learn(age)
+		p.tail.over(age)
+		b.tailed = true
 	}
 }
 
@@ -234,6 +243,20 @@ func (p *Puller) raise(now time.Time) {
 	if newest = min(newest, p.clock.head(now)); newest > p.top {
 		p.reach(newest)
 		p.probePause = probeEvery
+	}
+}
+
+// age learns from blocks that push has not made whole when they are played.
+func (p *Puller) age(now time.Time) {
+	for p.aged = max(p.aged, p.low); p.started && p.aged <= p.top; p.aged++ {
+		b := p.at(p.aged)
+		if now.Before(b.deadline) {
+			return
+		}
+		if b.seen && !b.tailed && b.number >= p.begin {
+			p.tail.over(p.cfg.Delay)
+			b.tailed = true
+		}
 	}
 }
 

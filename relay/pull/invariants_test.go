@@ -76,14 +76,15 @@ func faults(now time.Time, p *Puller) (found []string) {
 func blockFaults(now time.Time, p *Puller, b *block) (found []string) {
 	_, _, spare, live := p.asked(b.number)
 	need, among := p.short(now, b)
+	most := p.spares(now, b)
 	switch {
 	case spare > spareShards:
 		found = append(found, fmt.Sprintf("%d spare shards of block %d", spare, b.number))
 	case need == 0 && live > 0:
 		found = append(found, fmt.Sprintf("%d shards of block %d are asked for without need", live, b.number))
-	case need > 0 && live > need+spareShards:
+	case need > 0 && live > need+most:
 		found = append(found, fmt.Sprintf("%d shards of block %d are asked for, %d needed", live, b.number, need))
-	case need > 0 && p.cfg.Pulls && !p.closed && live < min(need+spareShards, bits.OnesCount64(among)) && len(p.asks) < MaxOutstanding && p.againAt.IsZero():
+	case need > 0 && p.cfg.Pulls && !p.closed && live < min(need+most, bits.OnesCount64(among)) && len(p.asks) < MaxOutstanding && p.againAt.IsZero():
 		found = append(found, fmt.Sprintf("only %d shards of block %d are asked for, %d needed", live, b.number, need))
 	}
 	return found

@@ -80,10 +80,10 @@ const (
 	// of them after a while; what is to be asked in between goes with the next.
 	sayEvery = 20 * time.Millisecond
 	sayAhead = 3
-	// spareShards is how many more than are needed are asked for. It is to be held back
-	// for a while: with 10 % loss one answer in eighty is not needed so, and one in eight
-	// would not be otherwise.
+	// spareShards is how many more than are needed are asked for once no more than spareLeft
+	// is left until the block is played. It is to be held back for a while.
 	spareShards = 1
+	spareLeft   = 700 * time.Millisecond
 	// retryMin is the least time that an answer may take before somebody else is
 	// asked, and retryMargin what it may take beyond 2·SRTT + 4·RTTVAR. Where answers take
 	// longer it may be their mean + 4 deviations, retryMost at the most, and half of the
@@ -106,6 +106,20 @@ const (
 	patienceMin   = 30 * time.Millisecond
 	patienceShare = 4
 	patienceFirst = 250 * time.Millisecond
+	// earlyLeft is the time left from which on what is silent is asked for before its
+	// block is due. With more its stripes' next parents bring it, as they mostly do.
+	earlyLeft = time.Second
+	// tailStep is how finely it is learnt when push still brings something of a block that
+	// is short, and tailSteps up to which age: 3.2 s. Of each step some 16 blocks count.
+	tailStep  = 50 * time.Millisecond
+	tailSteps = 64
+	tailKeep  = 15.0 / 16
+	// tailMost is how many shards push may be expected to bring of a block in the next
+	// tailAhead steps, about as long as an answer takes, when something of it is asked for.
+	// With tailLeft left until it is played it is asked for whatever is expected.
+	tailMost  = 0.05
+	tailAhead = 2
+	tailLeft  = 900 * time.Millisecond
 	// lackTime is for how long one who lacks a shard of a block that it should be
 	// getting now is not asked for it again, and lackLong the same for other blocks.
 	// maxLacks of them are remembered of a neighbour; then the first is forgotten.

@@ -125,6 +125,8 @@ type Puller struct {
 	open    uint64 // none below is of interest any more
 	settled uint64 // the newest block of which we have something, and that is not expected to change
 	clock   timeline
+	tail    tail
+	aged    uint64    // before it all blocks' ends are learnt from
 	silent  uint64    // stripes on which nothing is to be expected
 	gotAt   time.Time // when a shard last came that was not held
 	heardAt time.Time // when anything last came

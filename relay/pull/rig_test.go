@@ -180,9 +180,12 @@ func wantsOf(r *rig, i int) (shards []string) {
 }
 
 // short is a rig with two neighbours who have all, and block 0 of which two shards are
-// here and two short: two and a spare are asked for.
-func short(t *testing.T) *rig {
-	r := newRig(t, nil)
+// here and two short: two and a spare are asked for, as little time is left.
+func short(t *testing.T) *rig { return shortFor(t, patienceFirst+spareLeft) }
+
+// shortFor is it where blocks are played so long after their front.
+func shortFor(t *testing.T, delay time.Duration) *rig {
+	r := newRig(t, func(c *Config) { c.Delay = delay })
 	for i := 1; i <= 2; i++ {
 		r.join(i, 63, 0)
 		r.p.Measured(node(i), 20*time.Millisecond, time.Millisecond)
