@@ -184,6 +184,8 @@ func (p *Puller) answered(now time.Time, at *peer, number uint64, stripe int) (p
 		a.of.owed[len(a.of.owed)-1].paid = true
 		a.of.answer(now.Sub(a.from))
 		a.of.good++
+		a.of.answeredAt = now
+		p.taking.answer(now.Sub(a.from))
 		a.of.fails, a.of.busy = 0, 0
 		p.answeredAt = now
 		p.counts.Answered++
@@ -196,6 +198,7 @@ func (p *Puller) answered(now time.Time, at *peer, number uint64, stripe int) (p
 	if first = !at.owed[i].paid; first {
 		at.owed[i].paid = true
 		at.answer(now.Sub(at.owed[i].at))
+		p.taking.answer(now.Sub(at.owed[i].at))
 		p.counts.Late++
 	}
 	return true, first, at.owed[i].spare
@@ -292,7 +295,7 @@ func (p *Puller) pull(now time.Time, b *block) {
 // spares is how many more shards of a block are asked for than it is short of: none while
 // there is time to ask somebody else for what does not come.
 func (p *Puller) spares(now time.Time, b *block) int {
-	if at := b.deadline.Add(-spareLeft); now.Before(at) {
+	if at := b.deadline.Add(-p.enoughTime(spareLeft)); now.Before(at) {
 		p.wake(now, at)
 		return 0
 	}
@@ -330,13 +333,16 @@ func (p *Puller) short(now time.Time, b *block) (need int, among uint64) {
 	return k - coming, p.silent &^ b.have
 }
 
+// enoughTime is when so much time is enough: not where it is less than two answers take.
+func (p *Puller) enoughTime(least time.Duration) time.Duration { return max(least, 2*p.taking.most()) }
+
 // begins is when what is short of a block that is due is first asked for: when push is
 // not likely to bring any soon, and while there is time for some answers.
 func (p *Puller) begins(now time.Time, b *block) time.Time {
 	if b.pulling {
 		return now
 	}
-	return b.front.Add(p.tail.quiet(now.Sub(b.front), p.cfg.Delay-tailLeft))
+	return b.front.Add(p.tail.quiet(now.Sub(b.front), p.cfg.Delay-p.enoughTime(tailLeft)))
 }
 
 // fill asks for as many shards of a block as need and spare say, less those that are
@@ -394,7 +400,11 @@ func (p *Puller) ask(now time.Time, a *ask, deadline time.Time) {
 		after = a.of.holdBack(deadline.Sub(now))
 	}
 	a.at, a.from = now, later(now, a.of.sayAt).Add(after)
-	a.until = a.from.Add(a.of.patience())
+	wait := a.of.patience()
+	if !deadline.IsZero() && a.of.fails == 0 && now.Sub(a.of.answeredAt) < calmFor {
+		wait = max(wait, min(deadline.Sub(now)/retryTries, retryCalm))
+	}
+	a.until = a.from.Add(wait)
 	if half := now.Add(deadline.Sub(now) / 2); !deadline.IsZero() && a.until.After(half) {
 		a.until = later(half, a.from.Add(retryMin))
 	}
@@ -419,11 +429,17 @@ func (nb *neighbour) holdBack(left time.Duration) time.Duration {
 
 // rarest are those of these stripes of a block that somebody has, the fewest have
 // first; by chance among equals, so that neighbours who lack the same ask for
-// different ones, and can help each other then.
+// different ones, and can help each other then. Those that nobody has but who failed to
+// answer come last: they may be dead.
 func (p *Puller) rarest(now time.Time, number, among uint64) []int {
 	var holders [64]int
+	var sound uint64
 	for _, nb := range p.near {
-		for has := nb.believed(now, p, number) & among; has != 0; has &= has - 1 {
+		has := nb.believed(now, p, number) & among
+		if nb.fails == 0 {
+			sound |= has
+		}
+		for ; has != 0; has &= has - 1 {
 			holders[bits.TrailingZeros64(has)]++
 		}
 	}
@@ -434,7 +450,9 @@ func (p *Puller) rarest(now time.Time, number, among uint64) []int {
 		}
 	}
 	p.rnd.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(holders[a], holders[b]) })
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(sound>>b&1, sound>>a&1), cmp.Compare(holders[a], holders[b]))
+	})
 	return order
 }
 

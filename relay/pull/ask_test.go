@@ -183,6 +183,67 @@ func TestRetryFollowsRTT(t *testing.T) {
 	}
 }
 
+// While there is much time, one who answered of late and did not fail is waited for longer.
+func TestRetryIsCalm(t *testing.T) {
+	for _, c := range []struct {
+		left, ago time.Duration
+		fails     int
+		want      time.Duration
+	}{
+		{2 * time.Second, time.Second, 0, retryCalm},
+		{2 * time.Second, calmFor, 0, retryMin},
+		{2 * time.Second, time.Second, 1, retryMin},
+		{600 * time.Millisecond, time.Second, 0, 200 * time.Millisecond},
+		{400 * time.Millisecond, time.Second, 0, retryMin},
+	} {
+		r := newRig(t, func(cfg *Config) { cfg.Delay = patienceFirst + 2*time.Second })
+		r.got(9, 0, 0)
+		r.pass(patienceFirst + 2*time.Second - c.left)
+		r.join(1, 0, 0)
+		r.p.Measured(node(1), 20*time.Millisecond, time.Millisecond)
+		r.p.near[0].answeredAt, r.p.near[0].fails = r.now.Add(-c.ago), c.fails
+		r.hear(1, &overlay.Window{Epoch: 9, Live: true, Stripes: 63, Runs: []overlay.Run{{First: 0, Last: 0}}})
+		if len(r.p.asks) == 0 {
+			t.Fatalf("%+v: nothing is asked for", c)
+		}
+		if a := r.p.asks[0]; a.until.Sub(a.from) != c.want {
+			t.Errorf("%+v: waited for %v", c, a.until.Sub(a.from))
+		}
+	}
+}
+
+// Where answers take long neither the spare nor the first ask waits for little time to be left.
+func TestSlowAnswers(t *testing.T) {
+	r := newRig(t, nil)
+	if got := r.p.enoughTime(spareLeft); got != spareLeft {
+		t.Errorf("nothing is known of answers, and %v is enough", got)
+	}
+	for range 100 {
+		r.p.taking.answer(600 * time.Millisecond)
+	}
+	if got := r.p.enoughTime(spareLeft); got < 1200*time.Millisecond || got > 1300*time.Millisecond {
+		t.Errorf("answers take 600 ms, and %v is enough", got)
+	}
+	for range 20 {
+		r.p.tail.arrived(300 * time.Millisecond)
+		r.p.tail.over(2 * time.Second)
+	}
+	r.join(1, 63, 0)
+	r.got(9, 0, 0)
+	r.got(9, 0, 1)
+	r.pass(patienceFirst)
+	if _, firm, _, _ := r.p.asked(0); firm != 0 {
+		t.Errorf("%d are asked for that push may bring", firm)
+	}
+	for range 100 {
+		r.p.taking.answer(time.Second)
+	}
+	r.pass(tailStep)
+	if _, firm, spare, _ := r.p.asked(0); firm != 2 || spare != 1 {
+		t.Errorf("%d + %d are asked for, and answers take long", firm, spare)
+	}
+}
+
 // "Don't have" is an answer: the next one is asked at once.
 func TestLack(t *testing.T) {
 	for _, busy := range []bool{false, true} {
@@ -317,6 +378,21 @@ func TestRarestFirst(t *testing.T) {
 	r.pass(patienceFirst)
 	if got := wantsOf(r, 1); !slices.Equal(got, []string{"0/4", "0/5+"}) && !slices.Equal(got, []string{"0/4+", "0/5"}) {
 		t.Errorf("asked for %v of the one who has 4 and 5", got)
+	}
+}
+
+// What only those have who failed to answer is asked for last.
+func TestSoundFirst(t *testing.T) {
+	r := newRig(t, nil)
+	r.join(1, 0b111111, 5)
+	r.join(2, 0b001111, 5)
+	r.join(3, 0b001111, 5)
+	if got := r.p.rarest(r.now, 0, 0b111100); got[0] < 4 || got[1] < 4 {
+		t.Errorf("%v is not the rarest first", got)
+	}
+	r.p.near[0].fails = 1
+	if got := r.p.rarest(r.now, 0, 0b111100); got[0] > 3 || got[1] > 3 || len(got) != 4 {
+		t.Errorf("%v begins with what only one has who failed", got)
 	}
 }
 

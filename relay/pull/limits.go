@@ -80,8 +80,8 @@ const (
 	// of them after a while; what is to be asked in between goes with the next.
 	sayEvery = 20 * time.Millisecond
 	sayAhead = 3
-	// spareShards is how many more than are needed are asked for once no more than spareLeft
-	// is left until the block is played. It is to be held back for a while.
+	// spareShards is how many more than are needed are asked for once no more than spareLeft,
+	// or the time that two answers take, is left until the block is played. It is to be held back for a while.
 	spareShards = 1
 	spareLeft   = 700 * time.Millisecond
 	// retryMin is the least time that an answer may take before somebody else is
@@ -91,6 +91,12 @@ const (
 	retryMin    = 150 * time.Millisecond
 	retryMost   = 300 * time.Millisecond
 	retryMargin = 20 * time.Millisecond
+	// retryCalm is for how long an answer is waited for while there is time for retryTries
+	// such waits until the block is played, by one who answered in the last calmFor: of what
+	// had not come after 150 to 300 ms a third came all the same, most of that within 400.
+	retryCalm  = 400 * time.Millisecond
+	retryTries = 3
+	calmFor    = 2 * time.Second
 	// muteMin is the least time without anything from anyone, or one and a half blocks,
 	// after which it is our own path: then somebody else is asked only after muteMost.
 	muteMin  = 100 * time.Millisecond
@@ -116,7 +122,8 @@ const (
 	tailKeep  = 15.0 / 16
 	// tailMost is how many shards push may be expected to bring of a block in the next
 	// tailAhead steps, about as long as an answer takes, when something of it is asked for.
-	// With tailLeft left until it is played it is asked for whatever is expected.
+	// With tailLeft left until it is played, or with the time that two answers take if that is more,
+	// it is asked for whatever is expected.
 	tailMost  = 0.05
 	tailAhead = 2
 	tailLeft  = 900 * time.Millisecond

@@ -15,12 +15,19 @@ type peer struct {
 	id          membership.NodeID
 	rtt, rttVar time.Duration
 	unasked     int
-	strayAt     time.Time     // when the last of them came
-	proposed    time.Time     // until when its answer to our proposal is waited for; zero if none
-	owed        []debt        // by it, if it is a neighbour, or was
-	took, dev   time.Duration // how long its answers take, and by how much that varies
-	answerAt    time.Time     // no answer to its questions what we hold before
+	strayAt     time.Time // when the last of them came
+	proposed    time.Time // until when its answer to our proposal is waited for; zero if none
+	owed        []debt    // by it, if it is a neighbour, or was
+	taking                // its answers
+	answeredAt  time.Time // when the last came that was waited for
+	answerAt    time.Time // no answer to its questions what we hold before
 }
+
+// taking is how long answers take, and by how much that varies.
+type taking struct{ took, dev time.Duration }
+
+// most is how long nearly all take.
+func (t *taking) most() time.Duration { return t.took + 4*t.dev }
 
 // shun is somebody who is not asked to be a neighbour for a while.
 type shun struct {
@@ -99,18 +106,18 @@ func (nb *neighbour) rtt() time.Duration { return nb.roundTrip() }
 // are lost.
 func (nb *neighbour) patience() time.Duration {
 	path := max(retryMin, 2*nb.rtt()+4*nb.rttVar+retryMargin)
-	return max(path, min(nb.took+4*nb.dev, retryMost))
+	return max(path, min(nb.most(), retryMost))
 }
 
 // answer takes how long an answer took.
-func (at *peer) answer(took time.Duration) {
-	if at.took == 0 {
-		at.took, at.dev = took, took/4
+func (t *taking) answer(took time.Duration) {
+	if t.took == 0 {
+		t.took, t.dev = took, took/4
 		return
 	}
-	off := took - at.took
-	at.dev += (max(off, -off) - at.dev) / 4
-	at.took += off / 8
+	off := took - t.took
+	t.dev += (max(off, -off) - t.dev) / 4
+	t.took += off / 8
 }
 
 // newest is the newest block that it says it has.
