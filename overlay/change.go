@@ -28,7 +28,8 @@ func (f *Forest) note(now time.Time, b *branch, to membership.NodeID) {
 	}
 	if !c.From.IsZero() {
 		c.Gap = now.Sub(b.heard)
-		c.Lost = c.Lost || b.search.silent
+		// With no search under way only a branch that nothing comes on takes anybody.
+		c.Lost = c.Lost || b.search != nil && b.search.silent || b.search == nil && b.goBy.IsZero()
 	}
 	if len(f.changes) >= maxChanges {
 		f.changes = slices.Delete(f.changes, 0, 1)

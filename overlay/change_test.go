@@ -83,6 +83,9 @@ func TestChanges(t *testing.T) {
 	s.tell("4.02s a drop 0 leaving\n4.06s c accept 0 source,c\n")
 	last(s, "0: a to c after 60ms, lost false")
 
+	s.forest.note(storyStart.Add(time.Second), &branch{stripe: 1, heard: storyStart, former: nodeID("a")}, nodeID("b"))
+	last(s, "1: a to b after 1s, lost true") // b accepted after all, when the search was over
+
 	for i := range 2 * maxChanges {
 		s.forest.note(storyStart, &branch{stripe: 1, search: &search{}, former: membership.NodeID{byte(i)}}, nodeID("b"))
 	}
