@@ -124,8 +124,11 @@ func TestEveryPathIsDescribed(t *testing.T) {
 	}
 }
 
+// notes asks for a path, and notes the answer.
+type notes func(path, at, accept, ranges string, more ...string)
+
 // noteLive asks for live HLS.
-func noteLive(t *testing.T, note func(path, at, accept, ranges string), relay, empty, gone *Server) {
+func noteLive(t *testing.T, note notes, relay, empty, gone *Server) {
 	t.Helper()
 	plays := func(f Format) *Server {
 		b := NewBroadcaster()
@@ -147,6 +150,44 @@ func noteLive(t *testing.T, note func(path, at, accept, ranges string), relay, e
 	}
 }
 
+// noteLists asks for lists of what can be played, and an engine for streams.
+func noteLists(t *testing.T, note notes, relay *Server) {
+	t.Helper()
+	b := NewBroadcaster()
+	b.Begin(Format{Media: stripe.MediaTS})
+	newLoop(t).push(b, 60)
+	other := NewBroadcaster()
+	other.Begin(Format{Media: stripe.MediaOpaque})
+	newLoop(t).push(other, 60)
+	engine := serve(t, func(c *Config) {
+		c.Stream = b
+		c.Channels = func() []Channel { return []Channel{{ID: "id", Name: "a", Path: PathStream}} }
+		c.Play = func(_ context.Context, hosts, _ string) (*Part, error) {
+			switch hosts {
+			case "busy":
+				return nil, ErrBusy
+			case "bad":
+				return nil, stripe.ErrLink
+			case "gone":
+				return nil, errors.New("nobody answers")
+			}
+			part := DefaultConfig()
+			if part.Stream = b; hosts == "other" {
+				part.Stream = other
+			}
+			return NewPart(t.Context(), hosts, part), nil
+		}
+	})
+	for _, path := range []string{"/live.xspf", "/channels.m3u"} {
+		note(path, relay.URL()+path[1:], "", "")
+		note(path, engine.URL()+path[1:], "", "")
+	}
+	for _, at := range []string{"h/live/index.m3u8", "other/live/index.m3u8", "h/a.m3u8", "h/a.exe", "busy/a.ts", "bad/a.ts", "gone/a.ts"} {
+		note("/play/{hosts}/{file}", engine.URL()+"play/"+at, "", "")
+	}
+	note("/play/{hosts}/{file}", engine.URL()+"play/h/a.ts", "", "", "Sec-Fetch-Site", "cross-site")
+}
+
 // TestAnswersAreDescribed: of every path each answer that is described is given, and
 // no other.
 func TestAnswersAreDescribed(t *testing.T) {
@@ -161,9 +202,9 @@ func TestAnswersAreDescribed(t *testing.T) {
 	f.Index(true)
 	gone, _ := project(t, f)
 	given := described{}
-	note := func(path, at, accept, ranges string) {
+	note := func(path, at, accept, ranges string, more ...string) {
 		t.Helper()
-		resp, _ := get(t, "GET", at, "Accept", accept, "Range", ranges)
+		resp, _ := get(t, "GET", at, append([]string{"Accept", accept, "Range", ranges}, more...)...)
 		kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 		if err != nil {
 			t.Errorf("%s: %v", at, err)
@@ -188,6 +229,7 @@ func TestAnswersAreDescribed(t *testing.T) {
 		note(c[0], empty.URL()+c[1]+"?from=x", "", "")
 	}
 	noteLive(t, note, relay, empty, gone)
+	noteLists(t, note, relay)
 	recording := gone.URL() + "recording"
 	_, list := get(t, "GET", recording+".m3u8")
 	piece := gone.URL() + regexp.MustCompile(`recording/\d+\.ts`).FindString(string(list))

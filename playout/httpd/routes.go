@@ -13,8 +13,8 @@ import (
 	"github.com/stripecast/stripecast/stripe"
 )
 
-// Paths that do not depend on the stream; openapi.yaml describes all that there are. Of a participant that does not play,
-// the last two do not exist.
+// Paths that do not depend on the stream; openapi.yaml describes all that there are. Of a
+// participant that does not play, the last two do not exist.
 const (
 	pathPage     = "/"
 	pathStatus   = "/api/status"
@@ -24,8 +24,11 @@ const (
 	pathHealth   = "/healthz"
 	pathReady    = "/readyz"
 	pathPlaylist = "/live.m3u"
-	PathStream   = "/stream" // where players get the stream, whatever its medium
+	pathStream   = "/stream"
 )
+
+// PathStream is where players get the stream, whatever its medium.
+const PathStream = pathStream
 
 //go:embed openapi.yaml
 var openAPI string
