@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/stripecast/stripecast/relay/ingest"
-	"github.com/stripecast/stripecast/relay/ingest/remux"
+	"github.com/stripecast/stripecast/relay/ingest/ffmpeg"
 	"github.com/stripecast/stripecast/relay/ingest/station"
 	"github.com/stripecast/stripecast/relay/source"
 	"github.com/stripecast/stripecast/stripe/ts"
@@ -47,11 +47,11 @@ func (f *sourceFlags) openInput(ctx context.Context, c *console, arg string) (in
 	case f.playlist != "":
 		return f.openStation(ctx, c)
 	case f.capture != "":
-		return f.openProgram(ctx, c, remux.Job{Input: f.capture, Kind: remux.Device, Rate: f.coded})
+		return f.openProgram(ctx, c, ffmpeg.Job{Input: f.capture, Kind: ffmpeg.Device, Rate: f.coded})
 	case scheme == "listen":
 		return f.listenAt(ctx, c, arg)
 	case scheme != "" && (f.remux || f.coded > 0 || slices.Contains(remuxed, scheme)):
-		return f.openProgram(ctx, c, remux.Job{Input: arg, Kind: remux.URL, Rate: f.coded})
+		return f.openProgram(ctx, c, ffmpeg.Job{Input: arg, Kind: ffmpeg.URL, Rate: f.coded})
 	case scheme != "":
 		return openURL(ctx, c, scheme, arg)
 	}
@@ -110,8 +110,8 @@ func (f *sourceFlags) openStation(ctx context.Context, c *console) (input, error
 }
 
 // openProgram has ffmpeg read what we cannot.
-func (f *sourceFlags) openProgram(ctx context.Context, c *console, job remux.Job) (input, error) {
-	p, err := remux.New(job)
+func (f *sourceFlags) openProgram(ctx context.Context, c *console, job ffmpeg.Job) (input, error) {
+	p, err := ffmpeg.New(job)
 	if err != nil {
 		return input{}, fail(fmt.Errorf("%s needs ffmpeg: %w", job.Input, err), "install ffmpeg, or make it MPEG-TS elsewhere and pipe it in")
 	}
@@ -121,7 +121,7 @@ func (f *sourceFlags) openProgram(ctx context.Context, c *console, job remux.Job
 	} else {
 		c.say("ffmpeg packs %s as MPEG-TS, as it is coded", job.Input)
 	}
-	if job.Kind == remux.File {
+	if job.Kind == ffmpeg.File {
 		in.bytes, err = p.Open(ctx)
 		return in, err
 	}
@@ -205,7 +205,7 @@ func (f *sourceFlags) openFile(ctx context.Context, c *console, name string) (in
 	in.bytes, in.paced = file, !st.Mode().IsRegular()
 	if !in.paced && name != "-" && (f.remux || f.coded > 0 || foreign(file)) {
 		file.Close()
-		if in, err = f.openProgram(ctx, c, remux.Job{Input: name, Kind: remux.File, Rate: f.coded}); err != nil {
+		if in, err = f.openProgram(ctx, c, ffmpeg.Job{Input: name, Kind: ffmpeg.File, Rate: f.coded}); err != nil {
 			return in, err
 		}
 	}
@@ -264,7 +264,7 @@ func explainInput(ctx context.Context, err error, input string) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, remux.ErrMissing):
+	case errors.Is(err, ffmpeg.ErrMissing):
 		return fail(err, "install ffmpeg, or make it MPEG-TS elsewhere")
 	case errors.Is(err, source.ErrUnknown):
 		return fail(err, "make it MPEG-TS with: ffmpeg -i INPUT -c copy -f mpegts - | stripecast source; or send standard input as it is with --opaque")
@@ -274,7 +274,7 @@ func explainInput(ctx context.Context, err error, input string) error {
 		return fail(err, "check what %s is made by", input)
 	case errors.Is(err, ingest.ErrSegments):
 		return fail(err, "let ffmpeg fetch it, with --remux")
-	case errors.Is(err, remux.ErrCodec):
+	case errors.Is(err, ffmpeg.ErrCodec):
 		return fail(err, "have it coded anew, with --transcode")
 	default:
 		return fail(err, "check that %s can be read", input)

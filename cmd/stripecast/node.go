@@ -193,6 +193,14 @@ type site struct {
 	count func() uint64
 }
 
+// titleOf is what plays of the stream that a participant carries, or of its first.
+func titleOf(h *host.Host) string {
+	if streams := h.Status().Streams; len(streams) > 0 {
+		return streams[0].Info.Title
+	}
+	return ""
+}
+
 func (s *site) serve() (*web, error) {
 	w := &web{}
 	alive := &heartbeat{ask: func() { s.host.Status() }}
@@ -200,6 +208,7 @@ func (s *site) serve() (*web, error) {
 	cfg := httpd.DefaultConfig()
 	cfg.Addr, cfg.Fallback, cfg.Name, cfg.Stream, cfg.Past = s.addr, s.fallback, s.name, s.stream, s.past
 	cfg.Status = func() any { return s.status(w.urls) }
+	cfg.Title = func() string { return titleOf(s.host) }
 	cfg.Forest = func() any { return s.forest() }
 	cfg.Metrics = newMetrics(func() scrape { return scrape{s.status(w.urls), s.host.Net(), w.clients()} })
 	cfg.Channels = s.channels

@@ -206,6 +206,10 @@ func TestRadio(t *testing.T) {
 		st := viewer.status(t)
 		return st.Title == "Sine - 440" && st.Description == "tones" && st.Media == "mp3"
 	})
+	listener := launch(t, options{}, "listener", "curl", "-sS", "-H", "Icy-MetaData: 1", viewer.url+"stream")
+	eventually(t, patience, "a listener hears the title", func() bool {
+		return strings.Contains(listener.out.String(), "StreamTitle='Sine - 440';")
+	})
 	source.signal(t, syscall.SIGINT)
 	source.mustEnd(t, patience)
 	viewer.mustEnd(t, patience)

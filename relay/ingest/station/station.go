@@ -3,7 +3,7 @@
 //
 //	List ─▶ Item, Item, … ─open─▶ bytes ─ts.Splicer─▶ bytes, Mark{Title}, bytes, …
 //
-// It is a shell. What it cannot read itself it leaves to relay/ingest/remux.
+// It is a shell. What it cannot read itself it leaves to relay/ingest/ffmpeg.
 package station
 
 import (
@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/stripecast/stripecast/relay/ingest"
-	"github.com/stripecast/stripecast/relay/ingest/remux"
+	"github.com/stripecast/stripecast/relay/ingest/ffmpeg"
 	"github.com/stripecast/stripecast/relay/source"
 	"github.com/stripecast/stripecast/stripe"
 	"github.com/stripecast/stripecast/stripe/ts"
@@ -91,7 +91,7 @@ func (s *Station) over(err error) {
 	if s.media == stripe.MediaTS {
 		s.ready = s.splicer.Next()
 	}
-	if !errors.Is(err, io.EOF) && !errors.Is(err, remux.ErrEnded) && s.ctx.Err() == nil {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, ffmpeg.ErrEnded) && s.ctx.Err() == nil {
 		s.say("%s ended early: %v", s.items[s.next-1].Where, err)
 	}
 	if !s.played {
@@ -149,9 +149,9 @@ type looked struct {
 
 // open opens an item as what the station is.
 func (s *Station) open(item Item) (io.ReadCloser, error) {
-	job := remux.Job{Input: item.Where, Kind: remux.File, Rate: s.rate}
+	job := ffmpeg.Job{Input: item.Where, Kind: ffmpeg.File, Rate: s.rate}
 	if isURL(item.Where) {
-		job.Kind = remux.URL
+		job.Kind = ffmpeg.URL
 	}
 	if s.rate > 0 {
 		return s.program(job, stripe.MediaTS)
@@ -197,8 +197,8 @@ func (s *Station) raw(where string) (io.ReadCloser, error) {
 }
 
 // program has ffmpeg read an item.
-func (s *Station) program(job remux.Job, media stripe.Media) (io.ReadCloser, error) {
-	p, err := remux.New(job)
+func (s *Station) program(job ffmpeg.Job, media stripe.Media) (io.ReadCloser, error) {
+	p, err := ffmpeg.New(job)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package remux
+package ffmpeg
 
 import "time"
 

@@ -1,4 +1,4 @@
-// Package remux is every other input: what an installed ffmpeg reads, as MPEG-TS. ffmpeg
+// Package ffmpeg is every other input: what an installed ffmpeg reads, as MPEG-TS. ffmpeg
 // only packs anew what is in there, unless it is asked to transcode.
 //
 //	URL, device, file ──▶ ffmpeg ──MPEG-TS──▶ bytes
@@ -6,7 +6,7 @@
 //
 // It is a shell: it starts programs, and kills those that hang. To start one again is
 // ingest.Resumed's.
-package remux
+package ffmpeg
 
 import (
 	"bytes"

@@ -1,6 +1,6 @@
 //go:build unix
 
-package remux
+package ffmpeg
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package remux
+package ffmpeg
 
 import (
 	"fmt"
@@ -24,7 +24,7 @@ func arguments(job Job) []string {
 	case Device:
 		args = append(args, capture(runtime.GOOS, job.Input)...)
 	default:
-		panic(fmt.Sprintf("remux: kind %d", job.Kind))
+		panic(fmt.Sprintf("ffmpeg: kind %d", job.Kind))
 	}
 	// The first picture that is no cover, and all sound.
 	args = append(args, "-map", "0:V:0?", "-map", "0:a?")
