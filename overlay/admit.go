@@ -292,6 +292,12 @@ func (f *Forest) evict(now time.Time, b *branch) {
 	}
 }
 
+func (f *Forest) evictAll(now time.Time) {
+	for _, b := range f.branches {
+		f.evict(now, b)
+	}
+}
+
 // removeChild ends a child's feed.
 func (f *Forest) removeChild(b *branch, id membership.NodeID) {
 	i := b.child(id)

@@ -371,10 +371,9 @@ func (f *Forest) Step(now time.Time) {
 		return
 	}
 	f.answer(now, func(a *asker) bool { return !now.Before(a.until) })
-	for _, b := range f.branches {
-		f.evict(now, b)
-	}
+	f.evictAll(now)
 	f.serveAll(now)
+	f.evictAll(now) // who was shown out at once, for one who waited
 	if !now.Before(f.tidyAt) {
 		f.tidyAt = now.Add(tidyEvery + time.Duration(f.rnd.Int64N(int64(tidyEvery)/2)))
 		f.keepHouse(now)

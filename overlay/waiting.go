@@ -64,7 +64,7 @@ func (f *Forest) serve(now time.Time, b *branch, called func(*waiter) bool) {
 	for i := 0; i < len(b.waiting); i++ {
 		w := &b.waiting[i]
 		if now.Before(w.until) && f.peers[w.id] != nil {
-			if !called(w) || !f.room() && !w.ask.IfNewer {
+			if !called(w) || !f.room() && !(w.ask.IfNewer && w.ask.Live < f.cfg.Info.Layout.K) {
 				continue
 			}
 			if why, no := f.refusal(now, b, w.id, &w.ask); no {
