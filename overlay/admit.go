@@ -29,6 +29,7 @@ func (f *Forest) admit(now time.Time, b *branch, from membership.NodeID, m *Subs
 		f.send(from, &Promise{Stream: f.cfg.Info.Stream, Stripe: b.stripe, Path: f.pathThrough(b)})
 		return
 	}
+	b.served(from)
 	f.letIn(now, b, from, m)
 }
 

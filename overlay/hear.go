@@ -29,6 +29,7 @@ func (f *Forest) Heard(now time.Time, from membership.NodeID, m Message) {
 	case *Refuse:
 		f.refused(now, b, from, m)
 	case *Leave:
+		b.served(from)
 		f.removeChild(b, from)
 	case *Drop:
 		f.dropped(now, b, from, m)

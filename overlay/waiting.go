@@ -78,6 +78,12 @@ func (f *Forest) serve(now time.Time, b *branch, called func(*waiter) bool) {
 	}
 }
 
+// served forgets one who waits for the stripe no more: it asked again and was let in, or
+// has left.
+func (b *branch) served(id membership.NodeID) {
+	b.waiting = slices.DeleteFunc(b.waiting, func(w waiter) bool { return w.id == id })
+}
+
 // court notes who was asked.
 func (b *branch) court(now time.Time, id membership.NodeID) {
 	b.courted = slices.DeleteFunc(b.courted, func(s shun) bool { return s.id == id || !now.Before(s.until) })
