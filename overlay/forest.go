@@ -420,6 +420,9 @@ func (f *Forest) keepHouse(now time.Time) {
 		f.thinRoots(now)
 		return
 	}
+	for _, b := range f.branches {
+		b.uncourt(now)
+	}
 	f.reconsiderHomes(now)
 	f.takeExtra(now)
 	f.decideMaking(now)

@@ -86,11 +86,17 @@ func (b *branch) served(id membership.NodeID) {
 
 // court notes who was asked.
 func (b *branch) court(now time.Time, id membership.NodeID) {
-	b.courted = slices.DeleteFunc(b.courted, func(s shun) bool { return s.id == id || !now.Before(s.until) })
+	b.uncourt(now)
+	b.courted = slices.DeleteFunc(b.courted, func(s shun) bool { return s.id == id })
 	if len(b.courted) == maxCourted {
 		b.courted = slices.Delete(b.courted, 0, 1)
 	}
 	b.courted = append(b.courted, shun{id, now.Add(courtTime)})
+}
+
+// uncourt forgets who was asked too long ago: what it sends is to its credit no more.
+func (b *branch) uncourt(now time.Time) {
+	b.courted = slices.DeleteFunc(b.courted, func(s shun) bool { return !now.Before(s.until) })
 }
 
 func (b *branch) courts(id membership.NodeID) bool {
