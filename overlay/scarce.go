@@ -48,8 +48,22 @@ func (f *Forest) lacks(now time.Time, e *membership.Entry) bool {
 // room in the stripe. The record may just be old, so that it counts again soon; each time
 // later. If too many are noted the one whose word counts again first is forgotten.
 func (f *Forest) refuted(now time.Time, b *branch, id membership.NodeID, why Reason) bool {
+	return (why == Full || why == NotHere) && f.disbelieve(now, b, id, why == NotHere)
+}
+
+// vain notes those, too, who promise room and said something else to who asked few
+// because nobody has any, or nothing: they would end its next rest at once.
+func (f *Forest) vain(now time.Time, b *branch, s *search) {
+	for _, r := range s.asked {
+		if e, known := f.book.Get(r.id); s.brief && r.sent && known && !f.isHollow(now, e) {
+			f.disbelieve(now, b, r.id, false)
+		}
+	}
+}
+
+func (f *Forest) disbelieve(now time.Time, b *branch, id membership.NodeID, lacks bool) bool {
 	e, known := f.book.Get(id)
-	if !known || why != Full && why != NotHere {
+	if !known {
 		return false
 	}
 	if c, ok := e.Carries(f.cfg.Info.Stream); !ok || c.Free == 0 || !c.Home(b.stripe) && !f.isRoot(id) {
@@ -69,7 +83,7 @@ func (f *Forest) refuted(now time.Time, b *branch, id membership.NodeID, why Rea
 		f.hollow[i].rest = min(2*f.hollow[i].rest, hollowMax)
 	}
 	h := &f.hollow[i]
-	h.until, h.seq, h.lacks = now.Add(h.rest), e.Seq, why == NotHere
+	h.until, h.seq, h.lacks = now.Add(h.rest), e.Seq, lacks
 	return true
 }
 

@@ -211,6 +211,32 @@ func TestScarceHollow(t *testing.T) {
 	}
 }
 
+// TestScarceVain: somebody whose record promises room keeps nobody awake who rests, whatever
+// it says when it is asked, or if it says nothing.
+func TestScarceVain(t *testing.T) {
+	for why := range reasonCount + 1 {
+		var p *pool
+		p = newPool(t, 0, func(name string, m *Subscribe) Message {
+			switch {
+			case name != "z":
+				return p.refusal(m, Full)
+			case why == reasonCount:
+				return &Live{Stream: p.info.Stream} // no answer
+			}
+			return p.refusal(m, why)
+		})
+		p.knows("source", 0, 0)
+		for i := range 15 {
+			p.knows(string(rune('a'+i)), i%3, 0)
+		}
+		p.knows("z", 1, 4)
+		p.run(4 * time.Minute)
+		if late := p.run(2 * time.Minute); late < 6 || late > 3*5*fewTried || p.asked["z"] > 2 {
+			t.Errorf("reason %d: asked %d times in two minutes, %d of them who promises room", why, late, p.asked["z"])
+		}
+	}
+}
+
 // TestHollowBound: no more than maxHollow are noted, and the one that counts again first goes.
 func TestHollowBound(t *testing.T) {
 	p := newPool(t, 0, nil)

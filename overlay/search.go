@@ -210,6 +210,7 @@ func (f *Forest) giveUpSearch(now time.Time, b *branch) {
 	if s.tidy {
 		return
 	}
+	f.vain(now, b, s)
 	f.tire(now, b, s)
 	if s.probe {
 		b.rest = max(b.rest, probePause)
