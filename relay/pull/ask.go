@@ -184,7 +184,6 @@ func (p *Puller) answered(now time.Time, at *peer, number uint64, stripe int) (p
 		a.of.owed[len(a.of.owed)-1].paid = true
 		a.of.answer(now.Sub(a.from))
 		a.of.good++
-		a.of.answeredAt = now
 		p.taking.answer(now.Sub(a.from))
 		a.of.fails, a.of.busy = 0, 0
 		p.answeredAt = now
@@ -304,7 +303,7 @@ func (p *Puller) spares(now time.Time, b *block) int {
 
 // short is how many shards of a block must be pulled, and of which. When it is due, and
 // push is not likely to bring some while an answer is on its way, those are all that
-// are short; before, if little time is left, those that will be when everything came but
+// are short; before, those that will be when everything came but
 // what is silent.
 func (p *Puller) short(now time.Time, b *block) (need int, among uint64) {
 	k := p.cfg.Info.Layout.K
@@ -322,7 +321,7 @@ func (p *Puller) short(now time.Time, b *block) (need int, among uint64) {
 		return 0, 0
 	}
 	coming := bits.OnesCount64(b.have | p.all&^p.silent)
-	early := later(b.front.Add(b.due.Sub(b.front)/2), b.deadline.Add(-earlyLeft))
+	early := b.front.Add(b.due.Sub(b.front) / 2)
 	if coming >= k {
 		return 0, 0
 	}
@@ -333,7 +332,8 @@ func (p *Puller) short(now time.Time, b *block) (need int, among uint64) {
 	return k - coming, p.silent &^ b.have
 }
 
-// enoughTime is when so much time is enough: not where it is less than two answers take.
+// enoughTime is how much time left is enough to wait: so much, or what two answers take if
+// that is more.
 func (p *Puller) enoughTime(least time.Duration) time.Duration { return max(least, 2*p.taking.most()) }
 
 // begins is when what is short of a block that is due is first asked for: when push is
@@ -400,11 +400,7 @@ func (p *Puller) ask(now time.Time, a *ask, deadline time.Time) {
 		after = a.of.holdBack(deadline.Sub(now))
 	}
 	a.at, a.from = now, later(now, a.of.sayAt).Add(after)
-	wait := a.of.patience()
-	if !deadline.IsZero() && a.of.fails == 0 && now.Sub(a.of.answeredAt) < calmFor {
-		wait = max(wait, min(deadline.Sub(now)/retryTries, retryCalm))
-	}
-	a.until = a.from.Add(wait)
+	a.until = a.from.Add(a.of.patience())
 	if half := now.Add(deadline.Sub(now) / 2); !deadline.IsZero() && a.until.After(half) {
 		a.until = later(half, a.from.Add(retryMin))
 	}

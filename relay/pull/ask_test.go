@@ -183,35 +183,6 @@ func TestRetryFollowsRTT(t *testing.T) {
 	}
 }
 
-// While there is much time, one who answered of late and did not fail is waited for longer.
-func TestRetryIsCalm(t *testing.T) {
-	for _, c := range []struct {
-		left, ago time.Duration
-		fails     int
-		want      time.Duration
-	}{
-		{2 * time.Second, time.Second, 0, retryCalm},
-		{2 * time.Second, calmFor, 0, retryMin},
-		{2 * time.Second, time.Second, 1, retryMin},
-		{600 * time.Millisecond, time.Second, 0, 200 * time.Millisecond},
-		{400 * time.Millisecond, time.Second, 0, retryMin},
-	} {
-		r := newRig(t, func(cfg *Config) { cfg.Delay = patienceFirst + 2*time.Second })
-		r.got(9, 0, 0)
-		r.pass(patienceFirst + 2*time.Second - c.left)
-		r.join(1, 0, 0)
-		r.p.Measured(node(1), 20*time.Millisecond, time.Millisecond)
-		r.p.near[0].answeredAt, r.p.near[0].fails = r.now.Add(-c.ago), c.fails
-		r.hear(1, &overlay.Window{Epoch: 9, Live: true, Stripes: 63, Runs: []overlay.Run{{First: 0, Last: 0}}})
-		if len(r.p.asks) == 0 {
-			t.Fatalf("%+v: nothing is asked for", c)
-		}
-		if a := r.p.asks[0]; a.until.Sub(a.from) != c.want {
-			t.Errorf("%+v: waited for %v", c, a.until.Sub(a.from))
-		}
-	}
-}
-
 // Where answers take long neither the spare nor the first ask waits for little time to be left.
 func TestSlowAnswers(t *testing.T) {
 	r := newRig(t, nil)
@@ -422,27 +393,20 @@ func TestBest(t *testing.T) {
 	}
 }
 
-// What the forest calls silent is asked for early, and only that, if little time is left; with
-// more its next parent may bring it.
+// What the forest calls silent is asked for early, and only that.
 func TestSilentStripes(t *testing.T) {
-	for _, c := range []struct{ delay, early time.Duration }{
-		{time.Second, patienceFirst / 2},
-		{earlyLeft + 3*patienceFirst/4, 3 * patienceFirst / 4},
-		{2 * time.Second, patienceFirst},
-	} {
-		r := newRig(t, func(cfg *Config) { cfg.Delay = c.delay })
-		r.join(1, 63, 5)
-		r.p.Silent(0b111000)
-		r.got(9, 0, 0)
-		r.pass(c.early - time.Millisecond)
-		if got := wantsOf(r, 1); len(got) > 0 {
-			t.Errorf("delay %v: asked for %v before %v", c.delay, got, c.early)
-		}
-		r.pass(time.Millisecond)
-		got := wantsOf(r, 1)
-		if due := c.early == patienceFirst; !due && (len(got) != 1 || got[0] < "0/3") || due && len(got) != 3 {
-			t.Errorf("delay %v: asked for %v; three come, one more is needed", c.delay, got)
-		}
+	r := newRig(t, nil)
+	r.join(1, 63, 5)
+	r.p.Silent(0b111000)
+	r.got(9, 0, 0)
+	r.pass(patienceFirst/2 - time.Millisecond)
+	if got := wantsOf(r, 1); len(got) > 0 {
+		t.Errorf("asked for %v before half the time", got)
+	}
+	r.pass(time.Millisecond)
+	got := wantsOf(r, 1)
+	if len(got) != 1 || got[0] < "0/3" {
+		t.Errorf("asked for %v; three come, one more is needed", got)
 	}
 }
 

@@ -27,8 +27,11 @@ const (
 	dialWait    = 3 * time.Second
 	// shunTime is how long one who would not be a neighbour, or was no good as one, is
 	// not asked again; maxShuns of them are remembered, then the first is forgotten.
-	shunTime = 30 * time.Second
-	maxShuns = 64
+	// One who is lonely and was told no asks again after shunLonely: a place may be made
+	// for it.
+	shunTime   = 30 * time.Second
+	shunLonely = settleTime
+	maxShuns   = 64
 	// seekEvery separates two looks for a neighbour while one is missing.
 	seekEvery = 250 * time.Millisecond
 	// enoughWhole is how many neighbours should have enough stripes for a block. While there
@@ -91,12 +94,6 @@ const (
 	retryMin    = 150 * time.Millisecond
 	retryMost   = 300 * time.Millisecond
 	retryMargin = 20 * time.Millisecond
-	// retryCalm is for how long an answer is waited for while there is time for retryTries
-	// such waits until the block is played, by one who answered in the last calmFor: of what
-	// had not come after 150 to 300 ms a third came all the same, most of that within 400.
-	retryCalm  = 400 * time.Millisecond
-	retryTries = 3
-	calmFor    = 2 * time.Second
 	// muteMin is the least time without anything from anyone, or one and a half blocks,
 	// after which it is our own path: then somebody else is asked only after muteMost.
 	muteMin  = 100 * time.Millisecond
@@ -112,9 +109,6 @@ const (
 	patienceMin   = 30 * time.Millisecond
 	patienceShare = 4
 	patienceFirst = 250 * time.Millisecond
-	// earlyLeft is the time left from which on what is silent is asked for before its
-	// block is due. With more its stripes' next parents bring it, as they mostly do.
-	earlyLeft = time.Second
 	// tailStep is how finely it is learnt when push still brings something of a block that
 	// is short, and tailSteps up to which age: 3.2 s. Of each step some 16 blocks count.
 	tailStep  = 50 * time.Millisecond

@@ -49,10 +49,12 @@ func TestDeclined(t *testing.T) {
 		if got := heardBy[*overlay.Window](r, 1); len(got) != 1 || !got[0].Ask || !got[0].Lonely {
 			t.Fatalf("proposed: %v", got)
 		}
+		again := shunTime
 		if says {
 			r.hear(1, &overlay.Part{})
+			again = shunLonely
 		}
-		r.pass(shunTime - time.Second)
+		r.pass(again - time.Second)
 		if got := heardBy[*overlay.Window](r, 1); len(got) > 0 {
 			t.Errorf("says no %v: asked again", says)
 		}
@@ -378,6 +380,34 @@ func TestLonelyTaker(t *testing.T) {
 	}
 	r.now = r.now.Add(displaceEvery)
 	if !propose(9, true) || r.p.neighbour(node(1)) == nil || len(r.p.Neighbours()) != maxTakers {
+		t.Errorf("neighbours are %v", r.p.Neighbours())
+	}
+}
+
+// One of eight who fails again and again goes first when one comes who has everything, though it
+// said that it had, and one is looked for soon.
+func TestFailingNeighbourIsExchanged(t *testing.T) {
+	r := newRig(t, nil)
+	for i := 1; i <= MaxNeighbours; i++ {
+		stripes := uint64(0b11)
+		if i <= enoughWhole {
+			stripes = 63
+		}
+		r.join(i, stripes, 5)
+	}
+	r.pass(settleTime)
+	for _, nb := range r.p.near {
+		if nb.id == node(1) {
+			nb.fails = weakFails
+		}
+	}
+	r.p.Up(r.now, node(20))
+	r.pass(seekEvery)
+	if asked := heardBy[*overlay.Window](r, 20); len(asked) != 1 || !asked[0].Ask {
+		t.Fatalf("one more hears %v", asked)
+	}
+	r.hear(20, window(true, false))
+	if r.p.neighbour(node(20)) == nil || r.p.neighbour(node(1)) != nil || len(r.p.near) != MaxNeighbours {
 		t.Errorf("neighbours are %v", r.p.Neighbours())
 	}
 }

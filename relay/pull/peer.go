@@ -19,7 +19,6 @@ type peer struct {
 	proposed    time.Time // until when its answer to our proposal is waited for; zero if none
 	owed        []debt    // by it, if it is a neighbour, or was
 	taking                // its answers
-	answeredAt  time.Time // when the last came that was waited for
 	answerAt    time.Time // no answer to its questions what we hold before
 }
 

@@ -51,6 +51,9 @@ func (p *Puller) parted(now time.Time, at *peer, nb *neighbour) {
 	}
 	if nb != nil || !at.proposed.IsZero() {
 		p.shun(now, at.id, false)
+		if last := &p.shuns[len(p.shuns)-1]; !last.bad && nb == nil && p.lonely() {
+			last.until = now.Add(shunLonely)
+		}
 		p.seekAt = now
 	}
 	at.proposed = time.Time{}
@@ -101,11 +104,17 @@ func (p *Puller) takes(now time.Time, m *overlay.Window) bool {
 // thin is a neighbour who may be exchanged for one with everything, or nil: while
 // fewer than enoughWhole have everything, the one with the fewest stripes. Many who each
 // carry two stripes may lack, all together, what one block needs.
+// One who fails to answer again and again counts for nothing, and goes first.
 func (p *Puller) thin(now time.Time) (thinnest *neighbour) {
+	var failing *neighbour
 	whole, k, lonely := 0, p.cfg.Info.Layout.K, p.lonely()
 	for _, nb := range p.near {
 		n := bits.OnesCount64(nb.stripes & p.all)
 		switch {
+		case nb.fails >= weakFails:
+			if failing == nil || nb.fails > failing.fails {
+				failing = nb
+			}
 		case n >= k:
 			whole++
 		case n == 0 || nb.lonely || !lonely && now.Sub(nb.since) < settleTime: // it takes; it needs us; it is to have a try
@@ -113,8 +122,11 @@ func (p *Puller) thin(now time.Time) (thinnest *neighbour) {
 			thinnest = nb
 		}
 	}
-	if !p.cfg.Pulls || whole >= enoughWhole {
+	switch {
+	case !p.cfg.Pulls || whole >= enoughWhole:
 		return nil
+	case failing != nil:
+		return failing
 	}
 	return thinnest
 }
@@ -237,10 +249,11 @@ func (p *Puller) seek(now time.Time) {
 	}
 	every := seekEvery
 	if len(p.near) >= MaxNeighbours {
-		if waiting > 0 || p.thin(now) == nil {
+		thin := p.thin(now)
+		if waiting > 0 || thin == nil {
 			return
 		}
-		if !p.lonely() {
+		if !p.lonely() && thin.fails < weakFails {
 			every = exchangeEvery
 		}
 	}
