@@ -267,6 +267,23 @@ func inPacket(pid int, section []byte) []byte {
 	return b
 }
 
+// TestShortPackets: a packet that says that it ends within its own header is none.
+func TestShortPackets(t *testing.T) {
+	for length := range 20 {
+		for _, flags := range []byte{0x80, 0xc0} {
+			d := NewDemuxer(stripe.MediaTS)
+			d.Push(tables(typeH264, typeADTS))
+			sound := []byte{0, 0, 1, 0xc0, 0, byte(length), 0x80, flags, 10, 0x31, 0, 1, 0, 1, 0x11, 0, 1, 0, 1}
+			p := inPacket(0x101, sound)
+			p = append(p[:4], append(sound, p[5+len(sound):]...)...) // without a section's pointer
+			p = append(p, 0xff)
+			if units := append(d.Push(p), d.Flush()...); len(units) > 0 {
+				t.Errorf("length %d, flags %#x: %d units", length, flags, len(units))
+			}
+		}
+	}
+}
+
 func TestDuration(t *testing.T) {
 	c := &Config{Timescale: 44100}
 	for _, n := range []int64{0, 1, 1023, 44100, -1, -44101, 1 << 48} {

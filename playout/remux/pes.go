@@ -74,7 +74,7 @@ func (p *pes) close(out []whole) []whole {
 	b := p.buf
 	open := p.open
 	p.buf, p.open = nil, false
-	if !open || len(b) < 14 {
+	if !open || !stamped(b) { // it may say that it is shorter than its header
 		return out
 	}
 	w := whole{pts: stamp(b[9:]), random: p.random}
