@@ -22,6 +22,9 @@ const (
 	// maxBytes is how much all segments may take, in bytes. Beyond that the oldest go,
 	// from the playlist too, but for the one under way, which ends with its next part.
 	maxBytes = 64 << 20
+	// maxSegments is how many segments the playlist lists. With one more the oldest
+	// leaves it, however short all are.
+	maxSegments = 128
 	// maxSkew is how far a track may be ahead of the other before it is not waited for.
 	maxSkew = time.Second
 	// maxBlank is how much sound there is before a picture is waited for no longer.
@@ -29,6 +32,8 @@ const (
 	// maxQueue is how many units of a track wait for that; with one more they wait no
 	// longer, and if they wait for nothing the oldest goes.
 	maxQueue = 4096
+	// maxWaiting is how many bytes of a track wait for that, by the same rule.
+	maxWaiting = 32 << 20
 	// maxSample is the longest that one unit lasts; a longer pause of one track is a
 	// discontinuity.
 	maxSample = 2 * time.Second

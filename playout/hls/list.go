@@ -87,7 +87,8 @@ func (l *list) trim() {
 	for i := l.gone; i < len(l.segments); i++ {
 		total += l.segments[i].duration
 	}
-	for l.gone < len(l.segments)-1 && (total-l.segments[l.gone].duration >= listed || l.bytes-l.before(l.gone) > maxBytes) {
+	for l.gone < len(l.segments)-1 && (total-l.segments[l.gone].duration >= listed || l.bytes-l.before(l.gone) > maxBytes ||
+		len(l.segments)-l.gone > maxSegments) {
 		total -= l.segments[l.gone].duration
 		if l.segments[l.gone].broken {
 			l.breaks++

@@ -31,6 +31,7 @@ type Muxer struct {
 type track struct {
 	config *remux.Config
 	units  []remux.Unit
+	bytes  int   // of them
 	last   int64 // the time of the newest unit
 	any    bool  // last
 	length int64 // of the last unit that was put into a part
@@ -99,12 +100,17 @@ func (m *Muxer) take(u remux.Unit) {
 		return // nothing is decoded before a key picture
 	}
 	t.config, t.last, t.any = u.Config, u.Time, true
-	t.units = append(t.units, u)
-	if len(t.units) > maxQueue {
+	t.units, t.bytes = append(t.units, u), t.bytes+len(u.Data)
+	if t.full() {
 		m.cut(true)
-		t.units = t.units[max(0, len(t.units)-maxQueue):]
+		for t.full() {
+			t.shift(1)
+		}
 	}
 }
+
+// full reports whether more waits than may.
+func (t *track) full() bool { return len(t.units) > maxQueue || t.bytes > maxWaiting }
 
 // restart puts what is queued into a last part; what follows is a discontinuity, at
 // the first key picture.
@@ -273,13 +279,22 @@ func (m *Muxer) fragment(n int, until time.Duration) {
 		if s.Units[0].Config.Video {
 			t = &m.tracks[pictures]
 		}
-		t.units = append([]remux.Unit(nil), t.units[len(s.Units):]...)
+		t.shift(len(s.Units))
+		t.units = append([]remux.Unit(nil), t.units...)
 	}
 	m.part = until
 }
 
 // drop drops the units before a time.
-func (t *track) drop(until time.Duration) { t.units = t.units[t.before(until):] }
+func (t *track) drop(until time.Duration) { t.shift(t.before(until)) }
+
+// shift drops the first n units.
+func (t *track) shift(n int) {
+	for _, u := range t.units[:n] {
+		t.bytes -= len(u.Data)
+	}
+	t.units = t.units[n:]
+}
 
 // before counts the units before a time.
 func (t *track) before(until time.Duration) int {

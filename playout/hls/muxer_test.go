@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stripecast/stripecast/cmd/stripecast/clip"
+	"github.com/stripecast/stripecast/playout/remux"
 	"github.com/stripecast/stripecast/stripe"
 	"github.com/stripecast/stripecast/stripe/ts"
 )
@@ -377,6 +378,31 @@ func TestFull(t *testing.T) {
 	}
 	if l.first == 0 {
 		t.Error("nothing has gone")
+	}
+}
+
+// TestShort: pictures that last next to nothing, each with sets of its own, make no more
+// segments than there may be, and long ones do not wait without end.
+func TestShort(t *testing.T) {
+	m := New(stripe.MediaTS, 0)
+	for i := range 3 * maxSegments {
+		m.take(remux.Unit{Config: &remux.Config{Video: true, Timescale: 90000}, Time: int64(i), Key: true, Data: []byte{1}})
+		m.cut(false)
+	}
+	if n := len(m.list.segments); n < maxSegments || n > maxSegments+grace+1 {
+		t.Errorf("%d segments", n)
+	}
+	config, picture := &remux.Config{Video: true, Timescale: 90000}, make([]byte, remux.MaxUnit)
+	for i := range 40 {
+		m.take(remux.Unit{Config: config, Time: int64(i), Key: true, Data: picture})
+		m.cut(false)
+		waiting := 0
+		for _, u := range m.tracks[pictures].units {
+			waiting += len(u.Data)
+		}
+		if waiting > maxWaiting || waiting != m.tracks[pictures].bytes {
+			t.Fatalf("%d bytes wait, counted as %d", waiting, m.tracks[pictures].bytes)
+		}
 	}
 }
 
