@@ -27,7 +27,8 @@ const (
 	maxSegments = 128
 	// maxSkew is how far a track may be ahead of the other before it is not waited for.
 	maxSkew = time.Second
-	// maxBlank is how much sound there is before a picture is waited for no longer.
+	// maxBlank is how much sound there is before a picture, the first or the next, is
+	// waited for no longer.
 	maxBlank = 5 * time.Second
 	// maxQueue is how many units of a track wait for that; with one more they wait no
 	// longer, and if they wait for nothing the oldest goes.

@@ -101,12 +101,24 @@ func (m *Muxer) take(u remux.Unit) {
 	}
 	t.config, t.last, t.any = u.Config, u.Time, true
 	t.units, t.bytes = append(t.units, u), t.bytes+len(u.Data)
+	if video := &m.tracks[pictures]; kind == sounds && video.config != nil && u.At()-video.config.Duration(video.last) > maxBlank {
+		m.blank()
+	}
 	if t.full() {
 		m.cut(true)
 		for t.full() {
 			t.shift(1)
 		}
 	}
+}
+
+// blank goes on with sound alone, a discontinuity: pictures have ceased. What is queued
+// of it stays, and the next key picture begins anew.
+func (m *Muxer) blank() {
+	m.cut(true)
+	m.list.close()
+	m.tracks[pictures] = track{}
+	m.begun, m.broken = false, true
 }
 
 // full reports whether more waits than may.

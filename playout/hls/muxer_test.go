@@ -274,7 +274,7 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// TestTrackThatStops: if sound ceases, or pictures never come, the other goes on.
+// TestTrackThatStops: if sound or pictures cease or never come, the other goes on.
 func TestTrackThatStops(t *testing.T) {
 	pid := func(b []byte) int { return int(b[1]&0x1f)<<8 | int(b[2]) }
 	counts := map[int]int{}
@@ -292,7 +292,7 @@ func TestTrackThatStops(t *testing.T) {
 			audio = p
 		}
 	}
-	for name, c := range map[string]struct{ dead, after int }{"no sound": {audio, 0}, "no pictures": {video, 0}, "sound stops": {audio, 300}} {
+	for name, c := range map[string]struct{ dead, after int }{"no sound": {audio, 0}, "no pictures": {video, 0}, "sound stops": {audio, 300}, "pictures stop": {video, 300}} {
 		m := New(stripe.MediaTS, 0)
 		l, err := ts.NewLooper(clip.TS())
 		if err != nil {
