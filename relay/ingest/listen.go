@@ -86,8 +86,10 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "close")
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	switch {
-	case r.Header.Get("Origin") != "":
+	case fromPage(r):
 		refuse(w, http.StatusForbidden, "a page in a browser may not push a stream")
+	case l.password == "" && !isHere(r.Host):
+		refuse(w, http.StatusForbidden, "without a password this answers to an address and to localhost only")
 	case r.Method == http.MethodOptions:
 		w.WriteHeader(http.StatusNoContent)
 	case !l.knows(r):
@@ -106,6 +108,24 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		refuse(w, http.StatusMethodNotAllowed, "push a stream here with PUT, POST or SOURCE: MPEG-TS, or MP3, AAC or Ogg audio")
 	}
+}
+
+// fromPage reports whether a page in a browser asks, which says Origin of what it sends
+// and Sec-Fetch-Site (W3C Fetch Metadata) of what it only loads, such as a picture.
+func fromPage(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return r.Header.Get("Origin") != "" || site != "" && site != "none"
+}
+
+// isHere reports whether a Host header is no name that somebody may have made lead to
+// us, for a page of theirs in a browser here (DNS rebinding). HTTP/1.0 has none.
+func isHere(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
+	_, err := netip.ParseAddr(host)
+	return host == "" || host == "localhost" || err == nil
 }
 
 func refuse(w http.ResponseWriter, status int, why string) {

@@ -144,12 +144,12 @@ func TestListener(t *testing.T) {
 		body              func(string) string
 		end               string
 	}{
-		{"PUT with a length", "PUT /live HTTP/1.1\r\nHost: x\r\nContent-Length: 5640\r\n\r\n", "", nil, "HTTP/1.1 200 OK"},
-		{"POST in chunks", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "", chunked, "HTTP/1.1 200 OK"},
-		{"PUT in chunks that asks", "PUT /a/b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n", "HTTP/1.1 100 Continue", chunked, "HTTP/1.1 200 OK"},
+		{"PUT with a length", "PUT /live HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5640\r\n\r\n", "", nil, "HTTP/1.1 200 OK"},
+		{"POST in chunks", "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", "", chunked, "HTTP/1.1 200 OK"},
+		{"PUT in chunks that asks", "PUT /a/b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n", "HTTP/1.1 100 Continue", chunked, "HTTP/1.1 200 OK"},
 		{"Icecast, SOURCE", "SOURCE /live.ts HTTP/1.0\r\nContent-Type: video/mp2t\r\nIce-Name: x\r\n\r\n", "HTTP/1.0 200 OK", nil, ""},
-		{"Icecast, PUT", "PUT /live HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n", "HTTP/1.1 100 Continue", nil, "HTTP/1.1 200 OK"},
-		{"PUT of whatever comes", "PUT /live HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK", nil, ""},
+		{"Icecast, PUT", "PUT /live HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n", "HTTP/1.1 100 Continue", nil, "HTTP/1.1 200 OK"},
+		{"PUT of whatever comes", "PUT /live HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 200 OK", nil, ""},
 	} {
 		body := string(packets(30, byte(i)))
 		if want != "" {
@@ -200,6 +200,7 @@ func TestListenerRefuses(t *testing.T) {
 		{"another user", put + "Authorization: Basic YWRtaW46aGFja21l\r\n", "401 Unauthorized"},
 		{"a second client", put + login, "403 Forbidden"},
 		{"a page in a browser", put + login + "Origin: http://example.org\r\n", "403 Forbidden"},
+		{"a picture in a page", "GET /admin/metadata?mode=updinfo&song=x HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: cross-site\r\n" + login, "403 Forbidden"},
 		{"a listener", "GET /live HTTP/1.1\r\nHost: x\r\n" + login, "405 Method Not Allowed"},
 		{"one who asks what may be done", "OPTIONS * HTTP/1.1\r\nHost: x\r\n", "200 OK"},
 		{"a title of nothing", "GET /admin/metadata?mode=updinfo HTTP/1.1\r\nHost: x\r\n" + login, "400 Bad Request"},
@@ -240,13 +241,28 @@ func TestListenerRefuses(t *testing.T) {
 	until(t, "the next is read", func() bool { return strings.HasSuffix(got.String(), "|"+string(packets(9, 2))) })
 }
 
+// TestListenerNames: without a password it answers to no name that may be anybody's.
+func TestListenerNames(t *testing.T) {
+	l, _ := listen(t, "")
+	for host, says := range map[string]string{
+		"localhost:8000": "404 Not Found", "127.0.0.1:8000": "404 Not Found", "[::1]:8000": "404 Not Found", "LOCALHOST.": "404 Not Found",
+		"rebound.example:8000": "403 Forbidden", "localhost.example": "403 Forbidden",
+	} {
+		c := call(t, l)
+		c.send("GET /admin/metadata?mode=updinfo&song=x HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+		if got := c.hear(); got != "HTTP/1.1 "+says {
+			t.Errorf("%s: %q, want %q", host, got, says)
+		}
+	}
+}
+
 // TestListenerNoise: who brings what is no stream, or nothing, does not end the wait for
 // one who does.
 func TestListenerNoise(t *testing.T) {
 	l, got := listen(t, "")
 	for i, body := range []string{"", "hello", strings.Repeat("noise", maxLook)} {
 		c := call(t, l)
-		c.send("PUT /live HTTP/1.1\r\nHost: x\r\n\r\n")
+		c.send("PUT /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		io.WriteString(c, body)
 		c.Conn.(*net.TCPConn).CloseWrite()
 		until(t, "noise is noticed", func() bool { return strings.Count(got.words(), "is gone") == i+1 })
@@ -255,7 +271,7 @@ func TestListenerNoise(t *testing.T) {
 		t.Errorf("%d bytes of noise came through", len(got.String()))
 	}
 	c := call(t, l)
-	c.send("PUT /live HTTP/1.1\r\nHost: x\r\n\r\n" + string(packets(9, 1)))
+	c.send("PUT /live HTTP/1.1\r\nHost: localhost\r\n\r\n" + string(packets(9, 1)))
 	until(t, "a stream is read", func() bool { return got.String() == string(packets(9, 1)) })
 }
 
@@ -269,7 +285,7 @@ func TestListenerCrowd(t *testing.T) {
 		crowd = append(crowd, c)
 	}
 	late := call(t, l)
-	io.WriteString(late, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	io.WriteString(late, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if says := late.hear(); says != "" {
 		t.Errorf("one too many is told %q", says)
 	}
