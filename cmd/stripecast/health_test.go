@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,9 +37,9 @@ func fetch(t *testing.T, url string) (*http.Response, string) {
 // and it does not matter how often anybody asks.
 func TestFlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := uint64(0)
+		var n atomic.Uint64
 		ctx, cancel := context.WithCancel(t.Context())
-		f := &flow{count: func() uint64 { return n }}
+		f := &flow{count: n.Load}
 		done := make(chan struct{})
 		go func() { f.watch(ctx); close(done) }()
 		for _, step := range []struct {
@@ -54,7 +55,7 @@ func TestFlow(t *testing.T) {
 			{1, time.Hour, "no block has come for 3607 s"},
 			{2, 0, ""},
 		} {
-			n = step.counts
+			n.Store(step.counts)
 			<-time.After(step.wait)
 			synctest.Wait()
 			says := ""
@@ -66,7 +67,7 @@ func TestFlow(t *testing.T) {
 			}
 		}
 		// A block that came long ago, while nobody asked, is no block that comes.
-		n = 3
+		n.Store(3)
 		<-time.After(time.Minute)
 		if f.check(time.Now()) == nil {
 			t.Error("what came a minute ago flows")
@@ -80,8 +81,9 @@ func TestFlow(t *testing.T) {
 // are one question.
 func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		questions, answer := 0, make(chan struct{})
-		b := &heartbeat{ask: func() { questions++; <-answer }}
+		var questions atomic.Int64
+		answer := make(chan struct{})
+		b := &heartbeat{ask: func() { questions.Add(1); <-answer }}
 		for range 3 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			if err := b.feel(ctx); err == nil || err.Error() != "the participant does not answer" {
@@ -89,13 +91,13 @@ func TestHeartbeat(t *testing.T) {
 			}
 			cancel()
 		}
-		if questions != 1 {
-			t.Errorf("%d questions are under way", questions)
+		if n := questions.Load(); n != 1 {
+			t.Errorf("%d questions are under way", n)
 		}
 		close(answer)
 		synctest.Wait()
-		if err := b.feel(t.Context()); err != nil || questions != 2 {
-			t.Errorf("after %d questions: %v", questions, err)
+		if err := b.feel(t.Context()); err != nil || questions.Load() != 2 {
+			t.Errorf("after %d questions: %v", questions.Load(), err)
 		}
 	})
 }
