@@ -254,3 +254,22 @@ func TestReload(t *testing.T) {
 		}
 	}
 }
+
+// TestReloadSecret: no log has a password.
+func TestReloadSecret(t *testing.T) {
+	out := &words{}
+	c := &console{err: out}
+	in := file(t, "source:\n  password: before\n")
+	cmd, s, err := told(t, "source", "--config", in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.settings = s
+	if err := os.WriteFile(in, []byte("source:\n  password: after\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.reload(cmd, func(*changes) error { return nil })
+	if says := out.String(); !strings.HasPrefix(says, "warning: password is another in ") {
+		t.Errorf("it says %q", says)
+	}
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"os"
 	"os/signal"
@@ -92,7 +91,7 @@ func (c *console) reload(cmd *cobra.Command, take func(*changes) error) {
 		f()
 	}
 	for _, name := range slices.Sorted(maps.Keys(change.values)) {
-		said := fmt.Sprintf("%s is %s", name, cmp.Or(strings.Join(change.values[name], ", "), "empty"))
+		said := name + " is " + disclosed(name, change.values[name])
 		if !slices.Contains(change.taken, name) {
 			c.say("warning: %s in %s, which takes a new start", said, s.file)
 			continue
@@ -103,6 +102,14 @@ func (c *console) reload(cmd *cobra.Command, take func(*changes) error) {
 	if len(change.taken) == 0 {
 		c.say("%s was read again, and there is nothing new to do", s.file)
 	}
+}
+
+// disclosed is what a flag is now, as a log may keep it: of a secret only that it is another.
+func disclosed(name string, values []string) string {
+	if name == passwordFlag {
+		return "another"
+	}
+	return cmp.Or(strings.Join(values, ", "), "empty")
 }
 
 // hangups brings SIGHUP from now on, if there is a file to be read again. Without one the

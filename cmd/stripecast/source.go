@@ -18,6 +18,9 @@ import (
 // that have not got all of it.
 const lastWords = 4 * time.Second
 
+// passwordFlag is the one flag whose value is nobody's business.
+const passwordFlag = "password"
+
 type sourceFlags struct {
 	node
 	key, name, layout string
@@ -69,7 +72,7 @@ func newSource(c *console) *cobra.Command {
 	flags.StringVar(&f.key, "key", "", "`FILE` with the stream's key, made if missing (default: source.key in the user's config directory)")
 	flags.StringVar(&f.name, "name", "live", "the stream's `NAME`, for people")
 	flags.StringVar(&f.description, "description", "", "what the stream is, for people: a `TEXT` of one line")
-	flags.StringVar(&f.password, "password", "", "`PASSWORD` of source clients at listen://, whose user is source (default: none on loopback, else a new one that is printed)")
+	flags.StringVar(&f.password, passwordFlag, "", "`PASSWORD` of source clients at listen://, whose user is source (default: none on loopback, else a new one that is printed)")
 	flags.StringVar(&f.capture, "capture", "", "take what a capture `DEVICE` gives instead of INPUT, as in --capture /dev/video0; ffmpeg codes it")
 	flags.StringVar(&f.playlist, "playlist", "", "send the files of a `LIST` instead of INPUT, in order, for ever: an M3U list, a directory, or an RSS feed; a file or a URL")
 	flags.BoolVar(&f.remux, "remux", false, "have ffmpeg read INPUT, whatever it is")
