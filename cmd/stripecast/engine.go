@@ -104,9 +104,13 @@ func runEngine(cmd *cobra.Command, c *console, f *viewFlags) error {
 	cfg.Addr, cfg.Fallback = f.http, !given("http")
 	cfg.Play, cfg.Channels = e.play, e.channels
 	cfg.Status = func() any { return e.status(web.urls) }
-	if err := web.serve(cfg, nil); err != nil {
+	alive := &heartbeat{ask: func() { e.status(nil) }}
+	cfg.Healthy = alive.feel
+	hup := c.hangups()
+	if err := web.serve(cfg, func(ctx context.Context) { watchdog(ctx, alive) }); err != nil {
 		return err
 	}
+	go c.reloads(ctx, hup, cmd, func(*changes) error { return nil })
 	c.say("open %splay/ID@host:port/name.ts or .m3u8 in a player: a link without stripecast://", web.url)
 	c.say("page %s, channels %schannels.m3u", web.url, web.url)
 	tick := time.NewTicker(time.Second)

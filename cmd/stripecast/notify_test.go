@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"net"
+	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -19,7 +22,7 @@ func TestNotify(t *testing.T) {
 	}
 	defer l.Close()
 	t.Setenv("NOTIFY_SOCKET", at)
-	t.Setenv("WATCHDOG_USEC", "20000")
+	t.Setenv("WATCHDOG_USEC", "400000")
 	hears := func(want string) {
 		t.Helper()
 		b := make([]byte, 100)
@@ -41,11 +44,57 @@ func TestNotify(t *testing.T) {
 		hears("WATCHDOG=1")
 	}
 	<-asked // and is not answered
-	l.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	l.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 	if n, err := l.Read(make([]byte, 100)); err == nil {
 		t.Errorf("it hears %d bytes of a participant that does not answer", n)
 	}
 	close(answer)
+}
+
+// TestEngineService: systemd hears that an engine is ready and lives, and may have it
+// read its file again.
+func TestEngineService(t *testing.T) {
+	at := filepath.Join(t.TempDir(), "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: at, Net: "unixgram"})
+	if err != nil {
+		t.Skipf("this system has no such sockets: %v", err)
+	}
+	defer l.Close()
+	t.Setenv("NOTIFY_SOCKET", at)
+	t.Setenv("WATCHDOG_USEC", "200000")
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	said, ended := &words{}, make(chan error, 1)
+	root := newRoot(&console{out: said, err: said})
+	root.SetArgs([]string{"view", "--engine", "--http", "127.0.0.1:0", "--config", file(t, "view:\n  engine: true\n")})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { ended <- root.ExecuteContext(ctx) }()
+	l.SetReadDeadline(time.Now().Add(20 * time.Second))
+	for _, want := range []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
+		b := make([]byte, 100)
+		if n, err := l.Read(b); string(b[:n]) != want {
+			t.Fatalf("it hears %q, %v; want %q", b[:n], err, want)
+		}
+	}
+	self, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = self.Signal(syscall.SIGHUP)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.After(20 * time.Second)
+	for !strings.Contains(said.String(), "was read again") {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("it said %q", said)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestWatchdogEvery(t *testing.T) {
