@@ -99,8 +99,9 @@ func (w *Web) Open(ctx context.Context) (io.ReadCloser, error) {
 	}
 	w.length = max(b.resp.ContentLength, 0)
 	b.file = w
-	if every, err := strconv.Atoi(b.resp.Header.Get("Icy-Metaint")); err == nil && every > 0 && w.length == 0 {
+	if every, err := strconv.Atoi(b.resp.Header.Get("Icy-Metaint")); err == nil && every > 0 {
 		b.every, b.left = every, every
+		w.length = 0 // a radio server that says one has made it up
 	}
 	return b, nil
 }

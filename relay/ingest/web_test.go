@@ -350,9 +350,22 @@ func TestTitlesOnTheWeb(t *testing.T) {
 		text += music[i*every:(i+1)*every] + meta(says)
 	}
 	text += music[4*every:] // it ends where a title is due
+	want := music[:every] + "[A - B]" + music[every:4*every] + "[café]" + music[4*every:]
+	for _, length := range []string{"", strconv.Itoa(len(text)), "999999999"} {
+		if got, err := titles(t, every, length, text); got != want || errors.Is(err, io.EOF) {
+			t.Errorf("of length %q: %q, %v, want %q", length, got, err, want)
+		}
+	}
+}
+
+// titles is what comes of a radio server's text, with marks in brackets.
+func titles(t *testing.T, every int, length, text string) (got string, err error) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Icy-MetaData") != "1" {
 			t.Error("it was not asked for titles")
+		}
+		if length != "" {
+			w.Header().Set("Content-Length", length)
 		}
 		w.Header().Set("icy-metaint", strconv.Itoa(every))
 		w.(http.Flusher).Flush()
@@ -368,7 +381,6 @@ func TestTitlesOnTheWeb(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	got := ""
 	for err == nil || errors.As(err, &source.Mark{}) {
 		var n int
 		buf := make([]byte, 1000)
@@ -379,7 +391,5 @@ func TestTitlesOnTheWeb(t *testing.T) {
 			got += "[" + mark.Title + "]"
 		}
 	}
-	if want := music[:every] + "[A - B]" + music[every:4*every] + "[café]" + music[4*every:]; got != want || errors.Is(err, io.EOF) {
-		t.Errorf("%q, %v, want %q", got, err, want)
-	}
+	return got, err
 }
