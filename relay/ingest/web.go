@@ -145,7 +145,7 @@ func get(ctx context.Context, client *http.Client, u *url.URL, from int64, title
 	if resp.StatusCode != http.StatusOK && (from == 0 || resp.StatusCode != http.StatusPartialContent) {
 		resp.Body.Close()
 		cancel()
-		return nil, fmt.Errorf("%s says %s", u.Redacted(), resp.Status)
+		return nil, fmt.Errorf("%s says %d %s", u.Redacted(), resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	b := &body{resp: resp, cancel: cancel, buf: bufio.NewReader(resp.Body)}
 	b.idle = time.AfterFunc(idleTime, b.tooLate)

@@ -98,6 +98,15 @@ func TestWebRefuses(t *testing.T) {
 	mux.Handle("/round", http.RedirectHandler("/round", http.StatusFound))
 	mux.Handle("/away", http.RedirectHandler("file:///etc/passwd", http.StatusFound))
 	mux.HandleFunc("/wide", func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X", strings.Repeat("x", 2*maxHeader)) })
+	mux.HandleFunc("/escape", func(w http.ResponseWriter, r *http.Request) { // what a terminal would obey
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 404 \x1b[2J\r\nContent-Length: 0\r\n\r\n")
+	})
 	mux.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, listMagic+"\n#EXT-X-TARGETDURATION:6\n")
 		for range 2 << 20 {
@@ -110,6 +119,7 @@ func TestWebRefuses(t *testing.T) {
 	defer server.Close()
 	for path, says := range map[string]string{
 		"/none":    "404",
+		"/escape":  "says 404 Not Found",
 		"/round":   "redirects",
 		"/away":    "file",
 		"/wide":    "header",
