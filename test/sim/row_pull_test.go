@@ -29,7 +29,7 @@ func pullRows() []row {
 		known, hurt string
 	}{
 		{percent: 1}, {percent: 2}, {percent: 5, known: wasteful},
-		{percent: 10, most: 1e-4, known: wasteful},
+		{percent: 10, most: 1e-4, known: "BL 0.00|" + wasteful},
 		{percent: 20, most: 1e-3, hard: true, hurt: "BL |do not play at the end|" + wasteful},
 	} {
 		code, target, loss := "16+4", "BL 0", float64(r.percent)/100
