@@ -123,6 +123,9 @@ const (
 	dialWait = 600 * time.Millisecond
 	// giveUp is how long an unanswered request is waited for at all.
 	giveUp = 3 * time.Second
+	// urgentGiveUp is the same when nothing is fed meanwhile and the source is short of
+	// uplink.
+	urgentGiveUp = 800 * time.Millisecond
 	// awaitTime is how long somebody who was refused is let in after all if that becomes
 	// possible, and courtTime how long who refused may accept. maxWaiting wait for a
 	// stripe; of more those go who come last in turn. Of maxCourted who were asked the

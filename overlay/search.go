@@ -160,7 +160,7 @@ func (f *Forest) advance(now time.Time, b *branch) {
 			s.asked = slices.DeleteFunc(s.asked, func(r request) bool { return r.answered })
 		default:
 			s.stage = stageOver
-			if until, wait := s.unanswered(now); wait {
+			if until, wait := s.unanswered(now, f.short); wait {
 				s.next = until
 				return
 			}
@@ -189,11 +189,14 @@ func (f *Forest) spent(id membership.NodeID) bool {
 
 // unanswered is until when to wait for the requests that have no answer yet. When
 // nothing is fed meanwhile, most likely those who take long are dead too, and another
-// round asks others; should one of them accept after all, it is taken.
-func (s *search) unanswered(now time.Time) (until time.Time, waits bool) {
+// round asks others; should one of them accept after all, it is taken. A source that is
+// short of uplink takes long to answer and is not dead.
+func (s *search) unanswered(now time.Time, short bool) (until time.Time, waits bool) {
 	for _, r := range s.asked {
 		switch {
 		case r.answered:
+		case s.urgent() && short:
+			until = later(until, r.at.Add(urgentGiveUp))
 		case s.urgent():
 			until = later(until, r.until)
 		default:

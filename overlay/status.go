@@ -82,9 +82,10 @@ func (f *Forest) Crowd() (c Crowd) {
 	return c
 }
 
-// Needy reports whether we play, and parents feed us fewer stripes than that takes.
+// Needy reports whether we play what goes on, and parents feed us fewer stripes than that
+// takes.
 func (f *Forest) Needy(now time.Time) bool {
-	return f.cfg.All && !f.cfg.Source && f.live(now) < f.cfg.Info.Layout.K
+	return f.cfg.All && !f.cfg.Source && !f.ended && f.live(now) < f.cfg.Info.Layout.K
 }
 
 // Silent is on which wanted stripes nothing is to be expected now: bit i is stripe i.

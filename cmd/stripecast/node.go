@@ -219,10 +219,14 @@ func (s *site) serve() (*web, error) {
 		}
 		return s.ready(func() error { return progress.check(time.Now()) })
 	}
-	return w, w.serve(cfg, func(ctx context.Context) {
+	err := w.serve(cfg, func(ctx context.Context) {
 		go watchdog(ctx, alive)
 		progress.watch(ctx)
 	})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // serve starts the server. watch runs as long as it does; nil: nothing is watched.

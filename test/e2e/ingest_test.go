@@ -54,7 +54,6 @@ var second = len(clip.TS()) / int(clipTime/time.Second)
 
 // TestDatagrams: what comes by UDP is published, byte for byte.
 func TestDatagrams(t *testing.T) {
-	t.Parallel()
 	free := ownUDP(t)
 	source := waiting(t, "udp://"+free)
 	to, err := net.Dial("udp", free)
@@ -80,7 +79,6 @@ func TestDatagrams(t *testing.T) {
 // publishes it.
 func TestMulticast(t *testing.T) {
 	need(t, "ffmpeg")
-	t.Parallel()
 	_, port, _ := net.SplitHostPort(ownUDP(t))
 	source := waiting(t, "udp://239.255.70.70:"+port+"?iface=127.0.0.1")
 	file := writeFile(t, "clip.ts", record(t, 0, 12*time.Second))
@@ -92,7 +90,6 @@ func TestMulticast(t *testing.T) {
 // TestBodyOnTheWeb: a stream on a web server is published, and when the connection is cut
 // the stream goes on with the next one.
 func TestBodyOnTheWeb(t *testing.T) {
-	t.Parallel()
 	var asked atomic.Int32
 	first, then := record(t, 0, 12*time.Second), record(t, 20*time.Second, 12*time.Second)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -132,7 +129,6 @@ func TestBodyOnTheWeb(t *testing.T) {
 // TestPlaylistOnTheWeb: a live HLS playlist that ffmpeg writes is followed.
 func TestPlaylistOnTheWeb(t *testing.T) {
 	need(t, "ffmpeg")
-	t.Parallel()
 	dir := t.TempDir()
 	file := writeFile(t, "clip.ts", record(t, 0, 16*time.Second))
 	launch(t, options{}, "packager", "ffmpeg", "-v", "error", "-nostdin", "-re", "-i", file, "-map", "0", "-c", "copy",
@@ -158,7 +154,6 @@ func pushed(t testing.TB, args ...string) (source *node, at string) {
 // one at the same time is turned away, and the stream goes on in its epoch.
 func TestPushed(t *testing.T) {
 	need(t, "ffmpeg", "curl")
-	t.Parallel()
 	source, at := pushed(t)
 	file := writeFile(t, "clip.ts", record(t, 0, 12*time.Second))
 	push := func(name, method string) *proc {
@@ -193,7 +188,6 @@ func TestPushed(t *testing.T) {
 // the stream's info at a viewer.
 func TestRadio(t *testing.T) {
 	need(t, "ffmpeg", "curl")
-	t.Parallel()
 	source, at := pushed(t, "--password", "hackme", "--description", "tones")
 	mount := strings.Replace(at, "http://", "icecast://source:hackme@", 1)
 	launch(t, options{}, "client", "ffmpeg", join(words("-v error -nostdin -re"), tone(12*time.Second, 440),
@@ -222,7 +216,6 @@ func TestRadio(t *testing.T) {
 // MPEG-TS cannot hold is coded anew, each to its end.
 func TestOtherContainers(t *testing.T) {
 	need(t, "ffmpeg")
-	t.Parallel()
 	for _, c := range []struct {
 		name, says string
 		file       []string
@@ -255,7 +248,6 @@ func TestOtherContainers(t *testing.T) {
 // gone and comes back, ffmpeg is started again and the stream goes on.
 func TestProgramAgain(t *testing.T) {
 	need(t, "ffmpeg")
-	t.Parallel()
 	_, port, _ := net.SplitHostPort(ownUDP(t))
 	url := "rtmp://127.0.0.1:" + port + "/live/x"
 	file := writeFile(t, "clip.ts", record(t, 0, 12*time.Second))
@@ -287,7 +279,6 @@ func TestProgramAgain(t *testing.T) {
 // clock, and a viewer knows what plays.
 func TestStation(t *testing.T) {
 	need(t, "ffmpeg")
-	t.Parallel()
 	const each = 2 * time.Second
 	dir := t.TempDir()
 	for name, args := range map[string][]string{

@@ -16,7 +16,6 @@ import (
 // whoever looks after it when it has begun, that it is well, and when it ends; and takes
 // another cap while it runs.
 func TestOperate(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	config, socket := filepath.Join(dir, "c.yaml"), filepath.Join(dir, "notify")
 	configure := func(text string) {

@@ -34,7 +34,6 @@ func output(t testing.TB, program string, args ...string) string {
 // TestLiveHLS: ffprobe finds picture and sound, ffmpeg decodes it without complaint and
 // mpv plays it, while the live edge moves.
 func TestLiveHLS(t *testing.T) {
-	t.Parallel()
 	need(t, "ffmpeg", "ffprobe", "mpv", "curl")
 	viewer, _ := startLoop(t)
 	url := viewer.url + "live/index.m3u8"
@@ -75,7 +74,6 @@ func TestLiveHLS(t *testing.T) {
 
 // TestHLSCannot: a codec that cannot be in it is told, and where to go instead.
 func TestHLSCannot(t *testing.T) {
-	t.Parallel()
 	need(t, "ffmpeg", "curl")
 	file := ffmpeg(t, "old.ts", join(pictures(3*time.Second, "320x240"), words("-c:v mpeg2video -g 12 -f mpegts"))...)
 	_, link := startSource(t, options{}, file, "--loop", "--upload", "40M")
@@ -90,7 +88,6 @@ func TestHLSCannot(t *testing.T) {
 // TestListeners: what ffprobe and curl get of a radio's name and title, and that the stream
 // between the titles is the source's.
 func TestListeners(t *testing.T) {
-	t.Parallel()
 	need(t, "ffmpeg", "ffprobe", "curl")
 	file := ffmpeg(t, "tone.mp3", join(tone(30*time.Second, 440), words("-c:a libmp3lame -b:a 128k"))...)
 	_, link := startSource(t, options{}, file, "--name", "tone", "--upload", "40M")
@@ -120,7 +117,6 @@ func TestListeners(t *testing.T) {
 
 // TestPlayedDatagrams: ffmpeg takes a viewer's datagrams, and mpv and ffprobe its lists.
 func TestPlayedDatagrams(t *testing.T) {
-	t.Parallel()
 	need(t, "ffmpeg", "ffprobe", "curl")
 	to := "udp://" + ownUDP(t)
 	viewer, link := startLoop(t, "-o", to)
@@ -147,7 +143,6 @@ func TestPlayedDatagrams(t *testing.T) {
 // TestList: who looks at a pool sees both its streams, with what their sources signed,
 // and can watch by the link that it prints.
 func TestList(t *testing.T) {
-	t.Parallel()
 	viewer, link := startLoop(t)
 	at := regexp.MustCompile(`@([^/]+)/`).FindStringSubmatch(link)[1]
 	file := writeFile(t, "other.ts", record(t, 0, clipTime))
@@ -183,7 +178,6 @@ func TestList(t *testing.T) {
 // TestEngine: one program plays what URLs name: two streams at once, no third, and the
 // next when one is left.
 func TestEngine(t *testing.T) {
-	t.Parallel()
 	need(t, "ffprobe", "curl")
 	file := writeFile(t, "clip.ts", record(t, 0, clipTime))
 	_, one := startSource(t, options{}, file, "--loop", "--name", "one", "--upload", "40M")
