@@ -26,6 +26,7 @@ type Listener struct {
 	password string
 	say      func(format string, a ...any)
 	came     chan *client
+	over     <-chan struct{} // closed when it listens no more
 
 	mu  sync.Mutex // guards what follows
 	cur *client    // who is let in
@@ -38,7 +39,7 @@ func Listen(ctx context.Context, at, password string, say func(format string, a 
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{ln: ln, password: password, say: say, came: make(chan *client)}
+	l := &Listener{ln: ln, password: password, say: say, came: make(chan *client), over: ctx.Done()}
 	server := &http.Server{
 		Handler: l, ReadHeaderTimeout: clientHeaderTime, MaxHeaderBytes: maxClientHeader, IdleTimeout: idleTime,
 		ErrorLog: log.New(io.Discard, "", 0), BaseContext: func(net.Listener) context.Context { return ctx },
@@ -163,8 +164,8 @@ func (l *Listener) letIn(w http.ResponseWriter, r *http.Request) {
 	c.answer(r)
 	l.say("source client %s is connected", conn.RemoteAddr())
 	select {
-	case l.came <- c:
-	case <-r.Context().Done():
+	case l.came <- c: // even if it will send no more: what it has sent is to be read
+	case <-l.over:
 		c.Close()
 	}
 }
