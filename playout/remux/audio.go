@@ -87,8 +87,7 @@ func (a *audio) learn(f ts.AudioFrame) (refused string) {
 		if c.Channels == 7 {
 			c.Channels = 8
 		}
-		index := rateIndex(f.Rate)
-		w.audio(c, objectAAC, []byte{byte(f.Profile<<3 | index>>1), byte(index<<7 | f.Channels<<3)})
+		w.audio(c, objectAAC, []byte{byte(f.Profile<<3 | f.Index>>1), byte(f.Index<<7 | f.Channels<<3)})
 	}
 	c.entry = w.b
 	if a.config != nil && a.config.Timescale != c.Timescale {
@@ -99,13 +98,3 @@ func (a *audio) learn(f ts.AudioFrame) (refused string) {
 }
 
 const aacFrame = 1024 // samples
-
-// rateIndex is AAC's name of a sampling rate (14496-3, table 1.18).
-func rateIndex(rate int) int {
-	for i, r := range [...]int{96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000} {
-		if r == rate {
-			return i
-		}
-	}
-	return 12
-}

@@ -77,16 +77,11 @@ func (p *pes) close(out []whole) []whole {
 	if !open || !stamped(b) { // it may say that it is shorter than its header
 		return out
 	}
-	w := whole{pts: stamp(b[9:]), random: p.random}
+	w := whole{pts: ts.Stamp([5]byte(b[9:])), random: p.random}
 	w.dts = w.pts
 	if b[7]&0x40 != 0 {
-		w.dts = stamp(b[14:])
+		w.dts = ts.Stamp([5]byte(b[14:]))
 	}
 	w.data = b[min(9+int(b[8]), len(b)):]
 	return append(out, w)
-}
-
-// stamp reads a time stamp of 33 bits (13818-1, 2.4.3.6).
-func stamp(b []byte) uint64 {
-	return uint64(b[0]>>1&7)<<30 | uint64(b[1])<<22 | uint64(b[2]>>1)<<15 | uint64(b[3])<<7 | uint64(b[4]>>1)
 }

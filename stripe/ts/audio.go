@@ -11,6 +11,7 @@ type AudioFrame struct {
 	Channels int // 0: the header does not say
 	Layer    int // of MPEG audio, 1 to 3
 	Profile  int // of ADTS: the audio object type
+	Index    int // of ADTS: the name of Rate (14496-3, table 1.18)
 }
 
 // AudioHeader is the longest header of an audio frame, in bytes.
@@ -36,7 +37,7 @@ func ParseFrame(media stripe.Media, b []byte) (AudioFrame, bool) {
 		if b[1]&1 == 0 {
 			a.Header += 2
 		}
-		a.Profile, a.Channels = 1+int(b[2]>>6), int(b[2]&1)<<2|int(b[3]>>6)
+		a.Profile, a.Index, a.Channels = 1+int(b[2]>>6), int(b[2]>>2&0x0f), int(b[2]&1)<<2|int(b[3]>>6)
 	} else {
 		a.Layer, a.Channels = 4-int(b[1]>>1&3), 2
 		if b[3]>>6 == 3 {

@@ -90,9 +90,7 @@ func (l *Looper) next() {
 	for i := range l.clocks {
 		c := &l.clocks[i]
 		c.base = (c.base + l.period) % ptsWrap
-		b := l.data[c.at:]
-		b[0], b[1], b[2], b[3] = byte(c.base>>25), byte(c.base>>17), byte(c.base>>9), byte(c.base>>1)
-		b[4] = b[4]&0x7f | byte(c.base<<7)
+		putClock(l.data[c.at:], c.base)
 	}
 	for i := range l.stamps {
 		s := &l.stamps[i]
@@ -103,6 +101,12 @@ func (l *Looper) next() {
 		p := Packet(l.data[at : at+PacketLen])
 		p[3] = p[3]&0xf0 | (p[3]+l.turn[p.PID()])&0x0f
 	}
+}
+
+// putClock writes the base of a PCR or OPCR, and leaves the rest of it (13818-1, 2.4.3.5).
+func putClock(b []byte, base uint64) {
+	b[0], b[1], b[2], b[3] = byte(base>>25), byte(base>>17), byte(base>>9), byte(base>>1)
+	b[4] = b[4]&0x7f | byte(base<<7)
 }
 
 // write keeps the marker bits among the value's (13818-1, 2.4.3.7).
@@ -116,6 +120,10 @@ func (s *ptsStamp) write(d []byte) {
 }
 
 func (s *ptsStamp) read(d []byte) {
-	s.value = uint64(d[s.at[0]]>>1&7)<<30 | uint64(d[s.at[1]])<<22 | uint64(d[s.at[2]]>>1)<<15 |
-		uint64(d[s.at[3]])<<7 | uint64(d[s.at[4]])>>1
+	s.value = Stamp([...]byte{d[s.at[0]], d[s.at[1]], d[s.at[2]], d[s.at[3]], d[s.at[4]]})
+}
+
+// Stamp is a PTS or DTS as it stands in a PES header, in 1/90000 s (13818-1, 2.4.3.7).
+func Stamp(b [5]byte) uint64 {
+	return uint64(b[0]>>1&7)<<30 | uint64(b[1])<<22 | uint64(b[2]>>1)<<15 | uint64(b[3])<<7 | uint64(b[4])>>1
 }

@@ -286,8 +286,7 @@ func (s *Splicer) moveClock(p Packet) {
 		}
 		b := a[next:]
 		base := moved(uint64(be32(b))<<1|uint64(b[4]>>7), s.shift)
-		b[0], b[1], b[2], b[3] = byte(base>>25), byte(base>>17), byte(base>>9), byte(base>>1)
-		b[4] = b[4]&0x7f | byte(base<<7)
+		putClock(b, base)
 		if next += 6; i == 0 {
 			s.pcr, s.clocked = base*ticksPerPTS, true
 		}
