@@ -85,7 +85,7 @@ func (f *Forest) promised(now time.Time, b *branch, from membership.NodeID, path
 
 // unfit drops a backup that will not do, and does not try it again soon.
 func (f *Forest) unfit(now time.Time, b *branch) {
-	b.unfit = slices.DeleteFunc(b.unfit, func(s shun) bool { return now.After(s.until) })
+	b.unfit = slices.DeleteFunc(b.unfit, func(m memory) bool { return now.After(m.until) })
 	if len(b.unfit) == maxUnfit {
 		b.unfit = slices.Delete(b.unfit, 0, 1)
 	}
@@ -93,7 +93,7 @@ func (f *Forest) unfit(now time.Time, b *branch) {
 	if f.unwilling(now, b) >= unfitEnough {
 		until = now.Add(scarcePause)
 	}
-	b.unfit = append(b.unfit, shun{b.backup.id, until})
+	b.unfit = append(b.unfit, memory{b.backup.id, until})
 	b.backup = backup{}
 }
 
@@ -110,15 +110,12 @@ func (f *Forest) unwilling(now time.Time, b *branch) (n int) {
 // bestBackup is the best candidate of a stripe, a connected one if possible, and
 // the source where there is nobody else, as it may be while relays are few.
 func (f *Forest) bestBackup(now time.Time, b *branch) (membership.NodeID, bool) {
-	unfit := func(id membership.NodeID) bool {
-		return slices.ContainsFunc(b.unfit, func(s shun) bool { return s.id == id && now.Before(s.until) })
-	}
 	enough := !b.home && f.unwilling(now, b) >= unfitEnough // none that is full would
 	var best *membership.Entry
 	var bestScore time.Duration
 	for _, e := range f.book.Home(f.cfg.Info.Stream, b.stripe) {
 		c, ok := f.offers(now, b, e, false)
-		if !ok || enough && c.Free == 0 || e.Doubted || unfit(e.Node) || !f.eligible(now, b, e, false) {
+		if !ok || enough && c.Free == 0 || e.Doubted || recalls(b.unfit, now, e.Node) || !f.eligible(now, b, e, false) {
 			continue
 		}
 		if score := f.score(now, e, false, true); best == nil || score < bestScore {
@@ -129,5 +126,5 @@ func (f *Forest) bestBackup(now time.Time, b *branch) (membership.NodeID, bool) 
 		return best.Node, true
 	}
 	root := f.root()
-	return root, b.parent != root && b.quota > 0 && !f.short && f.relays < 2*len(f.branches) && !unfit(root)
+	return root, b.parent != root && b.quota > 0 && !f.short && f.relays < 2*len(f.branches) && !recalls(b.unfit, now, root)
 }

@@ -127,15 +127,15 @@ type branch struct {
 	lost    membership.NodeID    // the parent that went out of reach, until another is found
 	path    []membership.ShortID // from the source to the parent, both included
 	backup  backup               // could be the parent; kept connected
-	unfit   []shun               // could not
+	unfit   []memory             // could not
 	search  *search              // for a parent, or a better one
-	courted []shun               // who was asked of late, and may accept yet
+	courted []memory             // who was asked of late, and may accept yet
 	calm    time.Time            // no search before
 	rest    time.Duration        // how long the next failed search rests
 	scarce  bool                 // the last failed because all are full
 	tired   bool                 // so did those before, and they rest long
 	roused  bool                 // but not this time
-	shuns   []shun               // parents that failed here
+	shuns   []memory             // parents that failed here
 
 	last  uint64 // newest block number fed to us
 	got   bool
@@ -164,9 +164,15 @@ type child struct {
 	evict    time.Time // it was asked to go and is starved then; zero if it may stay
 }
 
-type shun struct {
+// memory is somebody who is remembered for a while.
+type memory struct {
 	id    membership.NodeID
 	until time.Time
+}
+
+// recalls reports whether somebody is still remembered.
+func recalls(all []memory, now time.Time, id membership.NodeID) bool {
+	return slices.ContainsFunc(all, func(m memory) bool { return m.id == id && now.Before(m.until) })
 }
 
 // New returns a Forest that knows its candidates from book, which it shares with
@@ -341,7 +347,8 @@ func (f *Forest) awake(now time.Time) {
 		return
 	}
 	for _, b := range f.branches {
-		b.rest, b.scarce, b.tired, b.calm = 0, false, false, earlier(b.calm, now)
+		b.refresh()
+		b.calm = earlier(b.calm, now)
 	}
 }
 
@@ -564,15 +571,10 @@ func (f *Forest) lingers() bool {
 }
 
 func (b *branch) shun(id membership.NodeID, now time.Time) {
-	b.shuns = slices.DeleteFunc(b.shuns, func(s shun) bool { return s.id == id || now.After(s.until) })
-	b.shuns = append(b.shuns, shun{id, now.Add(10 * time.Second)})
+	b.shuns = slices.DeleteFunc(b.shuns, func(m memory) bool { return m.id == id || now.After(m.until) })
+	b.shuns = append(b.shuns, memory{id, now.Add(10 * time.Second)})
 }
 
 func (b *branch) shunned(id membership.NodeID, now time.Time) bool {
-	for _, s := range b.shuns {
-		if s.id == id && now.Before(s.until) {
-			return true
-		}
-	}
-	return false
+	return recalls(b.shuns, now, id)
 }

@@ -150,9 +150,12 @@ func (f *Forest) tire(now time.Time, b *branch, s *search) {
 // slots are short, for it may soon be another's.
 func (f *Forest) ease(now time.Time, b *branch) {
 	if !b.scarce || now.Sub(b.since) >= scarcePause {
-		b.rest, b.tired, b.scarce = 0, false, false
+		b.refresh()
 	}
 }
+
+// refresh forgets how long searches rested.
+func (b *branch) refresh() { b.rest, b.scarce, b.tired = 0, false, false }
 
 // rouse ends long rests: soon if we cannot do without the stripe any more, or somebody is
 // known to have room. All who see that do not ask at once: the more relays there are, the
@@ -169,7 +172,7 @@ func (f *Forest) rouse(now time.Time) {
 			}
 			span = min(b.rest, time.Duration(f.relays)*rouseEach)
 		} else {
-			b.scarce, b.tired, b.rest = false, false, 0
+			b.refresh()
 		}
 		b.roused = true
 		b.calm = earlier(b.calm, now.Add(time.Duration(f.rnd.Int64N(int64(span)))))

@@ -87,20 +87,20 @@ func (b *branch) served(id membership.NodeID) {
 // court notes who was asked.
 func (b *branch) court(now time.Time, id membership.NodeID) {
 	b.uncourt(now)
-	b.courted = slices.DeleteFunc(b.courted, func(s shun) bool { return s.id == id })
+	b.courted = slices.DeleteFunc(b.courted, func(m memory) bool { return m.id == id })
 	if len(b.courted) == maxCourted {
 		b.courted = slices.Delete(b.courted, 0, 1)
 	}
-	b.courted = append(b.courted, shun{id, now.Add(courtTime)})
+	b.courted = append(b.courted, memory{id, now.Add(courtTime)})
 }
 
 // uncourt forgets who was asked too long ago: what it sends is to its credit no more.
 func (b *branch) uncourt(now time.Time) {
-	b.courted = slices.DeleteFunc(b.courted, func(s shun) bool { return !now.Before(s.until) })
+	b.courted = slices.DeleteFunc(b.courted, func(m memory) bool { return !now.Before(m.until) })
 }
 
 func (b *branch) courts(id membership.NodeID) bool {
-	return slices.ContainsFunc(b.courted, func(s shun) bool { return s.id == id })
+	return slices.ContainsFunc(b.courted, func(m memory) bool { return m.id == id })
 }
 
 // welcome reports whether somebody's Accept is: it was asked in the search under way, or
@@ -110,5 +110,5 @@ func (f *Forest) welcome(now time.Time, b *branch, id membership.NodeID) bool {
 		return s.find(id) != nil
 	}
 	bare := b.parent.IsZero() || !b.goBy.IsZero() || !b.late.IsZero() && !now.Before(f.silentAt(b))
-	return bare && (!b.shunned(id, now) || id == f.root()) && slices.ContainsFunc(b.courted, func(s shun) bool { return s.id == id && now.Before(s.until) })
+	return bare && (!b.shunned(id, now) || id == f.root()) && recalls(b.courted, now, id)
 }
