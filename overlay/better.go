@@ -19,7 +19,7 @@ func (f *Forest) tidy(now time.Time) {
 		if now.Sub(b.begun) < f.cfg.Back+stillMin {
 			continue // the past is still coming, and only from there
 		}
-		if b.home && (f.cover[b.stripe].roots < b.quota || f.rnd.IntN(3) > 0) {
+		if b.home && (f.cover[b.stripe].Roots < b.quota || f.rnd.IntN(3) > 0) {
 			continue
 		}
 		b.search = &search{replace: true, tidy: true, next: now}
@@ -106,7 +106,7 @@ func (f *Forest) settled(now time.Time, b *branch) bool {
 // seekRoot asks the source in a home stripe of which it is known to feed too few.
 func (f *Forest) seekRoot(now time.Time) bool {
 	for _, b := range f.branches {
-		if b.home && f.cover[b.stripe].roots < b.quota && f.settled(now, b) {
+		if b.home && f.cover[b.stripe].Roots < b.quota && f.settled(now, b) {
 			b.rise(now, f.root())
 			return true
 		}

@@ -108,7 +108,7 @@ func TestCrowd(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	s.tell("3s wait\n")
-	if c := s.forest.Cover(0); c != (Cover{Relays: 3, Roots: 1, Free: 13}) {
+	if c := s.forest.Cover(0); c != (Cover{Relays: 3, Roots: 1, Free: 13, slots: 20}) {
 		t.Errorf("%+v", c)
 	}
 	s.book.Doubt(rec.Node)

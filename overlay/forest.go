@@ -82,7 +82,7 @@ type Forest struct {
 	ended    bool
 
 	// What the book told at the last look.
-	cover    []cover
+	cover    []Cover
 	relays   int
 	networks int       // up to manyNetworks
 	short    bool      // the source feeds nobody in some stripes
@@ -184,7 +184,7 @@ func New(now time.Time, cfg Config, book *membership.Book, rnd *rand.Rand) *Fore
 		f.branches = append(f.branches, b)
 	}
 	f.born, f.tidyAt, f.betterAt = now, now, now.Add(betterEvery)
-	f.cover = make([]cover, len(f.branches))
+	f.cover = make([]Cover, len(f.branches))
 	book.Follow(cfg.Info.Stream)
 	f.setQuotas(now)
 	f.Step(now)

@@ -28,18 +28,21 @@ func (f *Forest) homesWanted(relays int) int {
 	return max(1, min(each, m, n, f.cfg.Slots))
 }
 
-// cover is what other relays are known to give to one stripe.
-type cover struct {
-	relays int
-	roots  int     // that the source feeds, or that make the stripe
+// Cover is what other relays are known to give to one stripe.
+type Cover struct {
+	Relays int     // that have it as a home stripe
+	Roots  int     // of them, those next to the source, and those who make it
+	Free   int     // slots of theirs that are
 	slots  float64 // each relay's, spread evenly over its home stripes
-	free   int
 }
+
+// Cover tells it of stripe s, as the book said within the last second or two.
+func (f *Forest) Cover(s int) Cover { return f.cover[s] }
 
 // survey goes through the book once: what others give to each stripe, how many
 // relays there are, with us, and in how many networks, up to manyNetworks.
 func (f *Forest) survey() {
-	per := make([]cover, len(f.branches))
+	per := make([]Cover, len(f.branches))
 	relays := 1
 	networks := make([]netip.Prefix, 0, manyNetworks)
 	for _, e := range f.book.All() {
@@ -59,11 +62,11 @@ func (f *Forest) survey() {
 			if s >= len(per) {
 				break
 			}
-			per[s].relays++
+			per[s].Relays++
 			per[s].slots += each
-			per[s].free += c.Free
+			per[s].Free += c.Free
 			if c.Depth == 1 {
-				per[s].roots++
+				per[s].Roots++
 			}
 		}
 	}
@@ -102,7 +105,7 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 		return
 	}
 	surplus := f.mostCovered(per)
-	if surplus == nil || per[surplus.stripe].relays < 2 {
+	if surplus == nil || per[surplus.stripe].Relays < 2 {
 		return // every home stripe of ours has nobody but us, or one other
 	}
 	spared := !per[surplus.stripe].less(len(surplus.children)).scant()
@@ -138,13 +141,13 @@ func (f *Forest) homes() int {
 
 // poorThere is, in a small pool, the stripe to move to: it has no slots left, and is
 // poorer even without us. Another may move there at the same time: chance decides.
-func (f *Forest) poorThere(per []cover, here *branch, homes int) *branch {
+func (f *Forest) poorThere(per []Cover, here *branch, homes int) *branch {
 	there := f.scarcest(per)
 	if there == nil || f.rnd.IntN(2) == 0 {
 		return nil
 	}
 	a, b := per[here.stripe], per[there.stripe]
-	if b.relays == 0 || b.free == 0 && a.slots >= b.slots+float64(f.cfg.Slots)/float64(homes)/2 {
+	if b.Relays == 0 || b.Free == 0 && a.slots >= b.slots+float64(f.cfg.Slots)/float64(homes)/2 {
 		return there
 	}
 	return nil
@@ -154,7 +157,7 @@ func (f *Forest) poorThere(per []cover, here *branch, homes int) *branch {
 // home stripe of ours, or nil. Others see the same at the same time: so chance
 // decides, such that about half of what a stripe has too much moves at a time, to
 // each that has too little according to how much that is.
-func (f *Forest) needier(per []cover, here *branch, homes int) *branch {
+func (f *Forest) needier(per []Cover, here *branch, homes int) *branch {
 	ours := float64(f.cfg.Slots) / float64(homes)
 	mean := ours / float64(len(per))
 	for _, c := range per {
@@ -166,11 +169,11 @@ func (f *Forest) needier(per []cover, here *branch, homes int) *branch {
 	}
 	return f.chance(func(b *branch) float64 {
 		c := per[b.stripe]
-		if b.home || len(b.children) > 0 || b.quota == 0 || float64(c.free) > c.slots/8 {
+		if b.home || len(b.children) > 0 || b.quota == 0 || float64(c.Free) > c.slots/8 {
 			return 0
 		}
 		few := float64(f.relays) // slots: not even enough for all whom we know
-		if len(here.children) > f.cfg.Slots/8 && (c.free > 0 || c.slots > few) || c.free > 0 && c.slots > few*21/20 {
+		if len(here.children) > f.cfg.Slots/8 && (c.Free > 0 || c.slots > few) || c.Free > 0 && c.slots > few*21/20 {
 			return 0
 		}
 		return max(0, mean-ours/2-c.slots)
@@ -182,9 +185,9 @@ func (f *Forest) young(now time.Time) bool { return now.Sub(f.born) < youth }
 
 // idleHome is a home stripe of ours without children that two others have, with
 // slots enough free, or nil.
-func (f *Forest) idleHome(per []cover) *branch {
+func (f *Forest) idleHome(per []Cover) *branch {
 	for _, b := range f.branches {
-		if c := per[b.stripe]; b.home && !f.soleRoot(b) && len(b.children) == 0 && c.relays >= 2 && !c.less(spareHome).scant() {
+		if c := per[b.stripe]; b.home && !f.soleRoot(b) && len(b.children) == 0 && c.Relays >= 2 && !c.less(spareHome).scant() {
 			return b
 		}
 	}
@@ -259,13 +262,13 @@ func (f *Forest) scant() *branch {
 }
 
 // less is what is left when so many more are fed.
-func (c cover) less(children int) cover {
-	c.free -= children
+func (c Cover) less(children int) Cover {
+	c.Free -= children
 	return c
 }
 
 // scant reports whether the others could not take the children of one of them.
-func (c cover) scant() bool { return c.relays == 0 || float64(c.free) < c.slots/float64(c.relays) }
+func (c Cover) scant() bool { return c.Relays == 0 || float64(c.Free) < c.slots/float64(c.Relays) }
 
 // rescue takes a stripe in which everybody refused us as a home stripe, for who
 // feeds others displaces a leaf, which it then feeds. Others are in the same plight:
@@ -289,7 +292,7 @@ func (f *Forest) unmade(now time.Time) *branch {
 	}
 	return f.first(func(b *branch) bool {
 		missed := b.wanted && b.parent.IsZero() && f.longWithout(now, b)
-		return b.quota == 0 && !b.home && (missed || f.cover[b.stripe].free == 0)
+		return b.quota == 0 && !b.home && (missed || f.cover[b.stripe].Free == 0)
 	})
 }
 
@@ -300,7 +303,7 @@ func (f *Forest) lonely() *branch {
 		return nil
 	}
 	return f.first(func(b *branch) bool {
-		return !b.home && len(b.children) == 0 && f.cover[b.stripe].relays == 1
+		return !b.home && len(b.children) == 0 && f.cover[b.stripe].Relays == 1
 	})
 }
 
@@ -329,7 +332,7 @@ func (f *Forest) takeSole(now time.Time) int {
 	}
 	n := 0
 	for _, b := range f.branches {
-		if b.home || b.quota == 0 || f.cover[b.stripe].relays > 0 {
+		if b.home || b.quota == 0 || f.cover[b.stripe].Relays > 0 {
 			continue
 		}
 		if b.parent == f.root() || b.parent.IsZero() && f.rnd.IntN(f.relays) == 0 {
@@ -415,7 +418,7 @@ func (f *Forest) giveUpHome(now time.Time, b *branch) {
 // nobody is known to have comes first; else it is the scarcer of the first two in
 // an order of our own, so that relays that see the same do not all do the same (the
 // power of two choices: Mitzenmacher 2001).
-func (f *Forest) scarcest(per []cover) *branch {
+func (f *Forest) scarcest(per []Cover) *branch {
 	if f.relays >= 2*len(f.branches) {
 		return f.poorer(per)
 	}
@@ -425,7 +428,7 @@ func (f *Forest) scarcest(per []cover) *branch {
 		if b.home || len(b.children) > 0 || b.quota == 0 {
 			continue // a stripe of parity that we would have to make can wait
 		}
-		if per[b.stripe].relays == 0 && f.before(b, bare) {
+		if per[b.stripe].Relays == 0 && f.before(b, bare) {
 			bare = b
 		}
 		switch {
@@ -447,7 +450,7 @@ func (f *Forest) scarcest(per []cover) *branch {
 // poorer is a stripe that is not a home stripe of ours, by chance: the fewer slots
 // it has the likelier, none if it has twice the mean. In a pool that grows fast what
 // we know of others is old; a choice of the scarcest would be everybody's.
-func (f *Forest) poorer(per []cover) *branch {
+func (f *Forest) poorer(per []Cover) *branch {
 	mean := 0.0
 	for _, c := range per {
 		mean += c.slots / float64(len(per))
@@ -479,7 +482,7 @@ func (f *Forest) chance(weight func(*branch) float64) *branch {
 
 // mostCovered is the home stripe of ours to which others give the most, and among
 // equals the one with the fewest children.
-func (f *Forest) mostCovered(per []cover) *branch {
+func (f *Forest) mostCovered(per []Cover) *branch {
 	var best *branch
 	for _, b := range f.branches {
 		if !b.home || f.soleRoot(b) {

@@ -157,7 +157,7 @@ func (f *Forest) rootFirst(b *branch) (membership.NodeID, bool) {
 		return source, false
 	}
 	headless := b.quota == 1 && b.search.urgent() && len(b.path) == 2
-	return source, headless || f.cover[b.stripe].roots < b.quota
+	return source, headless || f.cover[b.stripe].Roots < b.quota
 }
 
 // roots counts the relays among a stripe's children that stay.

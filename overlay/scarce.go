@@ -181,7 +181,7 @@ func (f *Forest) rouse(now time.Time) {
 
 // roomIn reports whether somebody who may feed us a stripe says that it has room.
 func (f *Forest) roomIn(now time.Time, b *branch) bool {
-	if f.cover[b.stripe].free == 0 {
+	if f.cover[b.stripe].Free == 0 {
 		return false
 	}
 	return slices.ContainsFunc(f.book.Home(f.cfg.Info.Stream, b.stripe), func(e *membership.Entry) bool {

@@ -44,19 +44,6 @@ func (f *Forest) Branch(now time.Time, s int) BranchStatus {
 	return st
 }
 
-// Cover is what others are known to give to one stripe.
-type Cover struct {
-	Relays int // that have it as a home stripe
-	Roots  int // of them, those next to the source, and those who make it
-	Free   int // slots of theirs that are
-}
-
-// Cover tells it of stripe s, as the book said within the last second or two.
-func (f *Forest) Cover(s int) Cover {
-	c := f.cover[s]
-	return Cover{Relays: c.relays, Roots: c.roots, Free: c.free}
-}
-
 // Crowd is who else takes part in a stream, of those whom the book knows and nobody
 // doubts. A viewer that gives nothing is known to nobody.
 type Crowd struct {
