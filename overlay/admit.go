@@ -123,7 +123,7 @@ func (f *Forest) stepsIn(now time.Time, b *branch, m *Subscribe) bool {
 		m.IfNewer && b.wanted && (!b.holds || b.newest < m.From) {
 		return false
 	}
-	if f.homes() >= f.most() || f.children+f.cfg.Slots/spareSlots >= f.cfg.Slots {
+	if f.homes() >= f.most()+needHomes || f.Children()+f.cfg.Slots/spareSlots >= f.cfg.Slots {
 		return false
 	}
 	if !b.wanted {
@@ -150,7 +150,7 @@ func (f *Forest) ready(now time.Time, b *branch) bool {
 // given that there is room, or will be. A newcomer must leave the reserve to
 // orphans.
 func (f *Forest) lastResort(m *Subscribe) bool {
-	free := f.cfg.Slots - f.children
+	free := f.cfg.Slots - f.Children()
 	return m.LastResort && (!m.Fresh || m.Interior || free <= 0 || free > f.reserve())
 }
 

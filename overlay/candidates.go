@@ -21,7 +21,7 @@ func (f *Forest) pick(now time.Time, b *branch) (membership.NodeID, bool) {
 	if len(s.asked) >= MaxTried || s.brief && len(s.asked) >= fewTried || s.probe && len(s.asked) >= maxProbes || s.stage == stageSource || s.stage == stageOver {
 		return membership.NodeID{}, false
 	}
-	if id, ok := f.rootFirst(b); ok && s.find(id) == nil {
+	if id, ok := f.rootFirst(now, b); ok && s.find(id) == nil {
 		return id, true
 	}
 	if k := &b.backup; s.urgent() && k.agree && f.peers[k.id] != nil && s.find(k.id) == nil && k.id != b.parent {

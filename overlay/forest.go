@@ -136,6 +136,7 @@ type branch struct {
 	tired   bool                 // so did those before, and they rest long
 	roused  bool                 // but not this time
 	shuns   []memory             // parents that failed here
+	took    time.Time            // when it became a home stripe
 
 	last  uint64 // newest block number fed to us
 	got   bool

@@ -97,14 +97,14 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 	// Nothing is given up for a relay more or less: only when there would be
 	// enough even without a quarter of the pool.
 	most := f.homesWanted(max(1, relays*3/4))
-	if idle := f.idleHome(per); have > most && idle != nil && !f.young(now) {
+	if idle := f.idleHome(now, per); have > most && idle != nil && !f.young(now) {
 		f.giveUpHome(now, idle)
 		return
 	}
 	if now.Before(f.dropHome) {
 		return
 	}
-	surplus := f.mostCovered(per)
+	surplus := f.mostCovered(now, per)
 	if surplus == nil || per[surplus.stripe].Relays < 2 {
 		return // every home stripe of ours has nobody but us, or one other
 	}
@@ -185,9 +185,9 @@ func (f *Forest) young(now time.Time) bool { return now.Sub(f.born) < youth }
 
 // idleHome is a home stripe of ours without children that two others have, with
 // slots enough free, or nil.
-func (f *Forest) idleHome(per []Cover) *branch {
+func (f *Forest) idleHome(now time.Time, per []Cover) *branch {
 	for _, b := range f.branches {
-		if c := per[b.stripe]; b.home && !f.soleRoot(b) && len(b.children) == 0 && c.Relays >= 2 && !c.less(spareHome).scant() {
+		if c := per[b.stripe]; b.home && !f.keeps(now, b) && len(b.children) == 0 && c.Relays >= 2 && !c.less(spareHome).scant() {
 			return b
 		}
 	}
@@ -224,7 +224,7 @@ func (f *Forest) takeNeeded(now time.Time, have int) int {
 	swapped := 0
 	small := f.short && f.relays*f.most() < 2*len(f.branches) // too few to go round
 	if have >= f.most() && !small {
-		idle := f.idleHome(f.cover)
+		idle := f.idleHome(now, f.cover)
 		if idle == nil {
 			return 0
 		}
@@ -253,7 +253,7 @@ func (f *Forest) longWithout(now time.Time, b *branch) bool {
 // scant is a stripe that has too few free slots for the children of one of its relays
 // if that dies, while we have some that nobody needs where they are.
 func (f *Forest) scant() *branch {
-	if f.short || f.cfg.Slots-f.children < max(4, f.cfg.Slots/spareSlots) {
+	if f.short || f.cfg.Slots-f.Children() < max(4, f.cfg.Slots/spareSlots) {
 		return nil
 	}
 	return f.first(func(b *branch) bool {
@@ -277,7 +277,7 @@ func (f *Forest) rescue(now time.Time, b *branch) bool {
 	if f.young(now) || f.Starved(now) || b.home || b.quota == 0 || f.short || !f.room() || f.rnd.IntN(rescuers) > 0 {
 		return false
 	}
-	if f.homes() >= min(f.most(), f.cfg.Slots) {
+	if f.homes() >= min(f.most()+needHomes, f.cfg.Slots) {
 		return false
 	}
 	f.takeHome(now, b)
@@ -386,7 +386,7 @@ func (f *Forest) begin(now time.Time, b *branch) {
 }
 
 func (f *Forest) takeHome(now time.Time, b *branch) {
-	b.home = true
+	b.home, b.took = true, now
 	if !b.wanted {
 		f.begin(now, b)
 	}
@@ -482,10 +482,10 @@ func (f *Forest) chance(weight func(*branch) float64) *branch {
 
 // mostCovered is the home stripe of ours to which others give the most, and among
 // equals the one with the fewest children.
-func (f *Forest) mostCovered(per []Cover) *branch {
+func (f *Forest) mostCovered(now time.Time, per []Cover) *branch {
 	var best *branch
 	for _, b := range f.branches {
-		if !b.home || f.soleRoot(b) {
+		if !b.home || f.keeps(now, b) {
 			continue
 		}
 		if best == nil || per[b.stripe].slots > per[best.stripe].slots ||
@@ -494,6 +494,12 @@ func (f *Forest) mostCovered(per []Cover) *branch {
 		}
 	}
 	return best
+}
+
+// keeps reports whether a home stripe is not given up whatever others give to it, which they
+// may not do any more: we are its only root, or feed others since short, or when nothing comes.
+func (f *Forest) keeps(now time.Time, b *branch) bool {
+	return f.soleRoot(b) || len(b.children) > 0 && (now.Sub(b.took) < homeStay || b.search != nil && b.search.urgent())
 }
 
 // soleRoot reports whether we are the only one whom the source feeds a stripe: all

@@ -42,6 +42,8 @@ const (
 	fullEnough = 3
 	// enoughFull is after how many of them who gets nothing may begin to feed others.
 	enoughFull = 5
+	// enoughDead is after how many who should have answered, and did not, they may do so too.
+	enoughDead = 2
 	// Choice is among how many candidates, drawn by chance, the best is taken.
 	Choice = 5
 	// Roots is how many relays the source feeds in each stripe, when its uplink
@@ -62,6 +64,10 @@ const (
 	// spareSlots is the part of the slots, one in so many, that must be free for a
 	// stripe to become a home stripe because somebody asks for it.
 	spareSlots = 8
+
+	// needHomes is how many more home stripes than m one takes that somebody asks for in
+	// need; they are given up again when others feed them.
+	needHomes = 2
 
 	// spareHome is how many slots others must have free in a stripe before it is given
 	// up as a home stripe because we feed nobody there.
@@ -114,6 +120,7 @@ const (
 	// one more for every fullAsks that had no slot free: the stripe is scarce.
 	urgentAsks = 2
 	fullAsks   = 3
+	deadAsks   = 2
 	// urgentDials is how many are then dialled at the same time.
 	urgentDials = 2
 	// urgentDialWait is how long those are waited for before another is dialled, or the
@@ -179,6 +186,8 @@ const (
 	rootStay = 2 * time.Second
 	// rootReturn is how much longer one may stay that has come back from there.
 	rootReturn = 10 * time.Second
+	// homeStay is how long one is kept at least that has children.
+	homeStay = 10 * time.Second
 	// shedTime is how long children of a home stripe that is given up are still fed.
 	shedTime = time.Second
 	// youth is how long a newcomer has youngHomes home stripes at the most, until it

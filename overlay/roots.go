@@ -151,12 +151,13 @@ func (f *Forest) oldestRoot(now time.Time, b *branch) *child {
 
 // rootFirst names the source if we are interior in this stripe, and it is known
 // to feed too few relays, or the only one that it fed seems dead.
-func (f *Forest) rootFirst(b *branch) (membership.NodeID, bool) {
+func (f *Forest) rootFirst(now time.Time, b *branch) (membership.NodeID, bool) {
 	source := f.root()
 	if !b.home || b.quota == 0 || b.search.tidy || b.parent == source {
 		return source, false
 	}
-	headless := b.quota == 1 && b.search.urgent() && len(b.path) == 2
+	s := b.search
+	headless := s.urgent() && (b.quota == 1 && len(b.path) == 2 || s.dead(now) >= enoughDead)
 	return source, headless || f.cover[b.stripe].Roots < b.quota
 }
 

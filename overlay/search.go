@@ -27,7 +27,7 @@ type search struct {
 	full      int  // who refused for want of a slot
 	hollow    int  // who refused though its record promised room
 	brief     bool // those before found no room: few are asked
-	rescued   bool // it was considered to feed others ourselves
+	rescues   int  // times that it was considered to feed others ourselves
 	hopes     int  // times that one was waited for who was not ready
 	next      time.Time
 	wait      time.Time // until then those asked may answer before the source is
@@ -85,6 +85,17 @@ func (s *search) expected(now time.Time) int {
 	return n
 }
 
+// dead is how many most likely are: they had time to answer, or to be connected.
+func (s *search) dead(now time.Time) int {
+	n := 0
+	for _, r := range s.asked {
+		if !r.answered && !r.until.IsZero() && !now.Before(r.until) {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *search) waitsFor(id membership.NodeID) bool {
 	r := s.find(id)
 	return r != nil && !r.answered
@@ -122,8 +133,8 @@ func (f *Forest) advance(now time.Time, b *branch) {
 		}
 	}
 	for !now.Before(s.next) {
-		if s.urgent() && s.full >= enoughFull && !s.rescued {
-			if s.rescued = true; f.rescue(now, b) {
+		if s.urgent() && s.rescues < s.full/enoughFull+s.dead(now)/enoughDead {
+			if s.rescues++; f.rescue(now, b) {
 				f.restart(now, b)
 				return
 			}
@@ -170,10 +181,12 @@ func (f *Forest) advance(now time.Time, b *branch) {
 	}
 }
 
-// restart begins a search anew, as one who will feed others.
+// restart begins a search anew, as one who will feed others. Who has not answered is not
+// asked again.
 func (f *Forest) restart(now time.Time, b *branch) {
 	s := b.search
-	b.search = &search{replace: s.replace, silent: s.silent, hasty: s.hasty, next: now}
+	silent := slices.DeleteFunc(s.asked, func(r request) bool { return r.answered })
+	b.search = &search{replace: s.replace, silent: s.silent, hasty: s.hasty, next: now, asked: silent}
 	f.advance(now, b)
 }
 
@@ -232,7 +245,7 @@ func (f *Forest) ask(now time.Time, b *branch, id membership.NodeID) {
 		s.wait = s.next
 		s.asked[len(s.asked)-1].until = s.next
 		f.connected(now, b, id)
-		if s.urgent() && s.expected(now) < urgentAsks+s.full/fullAsks {
+		if s.urgent() && s.expected(now) < urgentAsks+s.full/fullAsks+s.dead(now)/deadAsks {
 			s.next = now
 		}
 		return
@@ -263,7 +276,7 @@ func (f *Forest) connected(now time.Time, b *branch, id membership.NodeID) {
 	r.sent = true
 	b.court(now, id)
 	m := f.subscribe(now, b)
-	if f.isRoot(id) && b.backup.id == id && b.backup.agree {
+	if f.isRoot(id) && b.backup.id == id && b.backup.agree && !b.search.tidy {
 		m.LastResort = true // there was nobody else when we asked for a backup
 	}
 	f.send(id, m)

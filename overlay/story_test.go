@@ -184,6 +184,8 @@ func (s *teller) do(now time.Time, words []string) {
 		f.Up(now, s.id(words[1]))
 	case "down":
 		f.Down(now, s.id(words[1]))
+	case "quiet":
+		f.Quiet(now, s.id(words[1]), true)
 	case "got":
 		f.Got(now, f.Branch(now, number(s.t, words[1])).Parent, number(s.t, words[1]), uint64(number(s.t, words[2])))
 	case "gots":
