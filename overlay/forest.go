@@ -364,6 +364,7 @@ func (f *Forest) SetInfo(info stripe.Info) { f.cfg.Info = info }
 // SetSlots changes how many children there may be. Those above it stay until
 // they leave.
 func (f *Forest) SetSlots(now time.Time, n int) {
+	f.stirred = f.stirred || n > f.cfg.Slots
 	f.cfg.Slots = n
 	if f.cfg.Source {
 		f.setQuotas(now)

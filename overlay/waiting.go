@@ -16,16 +16,17 @@ import (
 
 // waiter is somebody in need who was turned away, for a reason that may pass.
 type waiter struct {
-	id    membership.NodeID
-	ask   Subscribe
-	why   Reason
-	until time.Time
+	id       membership.NodeID
+	ask      Subscribe
+	interior bool // it feeds others, and showed it if there was time
+	why      Reason
+	until    time.Time
 }
 
 // compare says who is let in first: who feeds others, then who has the fewest stripes.
 func (w waiter) compare(o waiter) int {
-	if w.ask.Interior != o.ask.Interior {
-		if w.ask.Interior {
+	if w.interior != o.interior {
+		if w.interior {
 			return -1
 		}
 		return 1
@@ -39,7 +40,7 @@ func (f *Forest) await(now time.Time, b *branch, from membership.NodeID, m *Subs
 		return
 	}
 	b.waiting = slices.DeleteFunc(b.waiting, func(w waiter) bool { return w.id == from || !now.Before(w.until) })
-	b.waiting = append(b.waiting, waiter{from, *m, why, now.Add(awaitTime)})
+	b.waiting = append(b.waiting, waiter{from, *m, m.Interior && !f.feigns(now, from), why, now.Add(awaitTime)})
 	slices.SortStableFunc(b.waiting, waiter.compare)
 	b.waiting = b.waiting[:min(len(b.waiting), maxWaiting)]
 }
@@ -53,7 +54,7 @@ func (f *Forest) serveAll(now time.Time) {
 	f.stirred = false
 	for _, interior := range []bool{true, false} {
 		for _, b := range f.branches {
-			f.serve(now, b, func(w *waiter) bool { return w.ask.Interior == interior })
+			f.serve(now, b, func(w *waiter) bool { return w.interior == interior })
 		}
 	}
 }
