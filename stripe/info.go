@@ -37,6 +37,10 @@ func (m Media) MIME() string {
 	return [...]string{"video/mp2t", "audio/mpeg", "audio/aac", "application/ogg", "application/octet-stream"}[m]
 }
 
+// Radio reports whether a stream of this medium has sound and no pictures, whatever is in
+// it. A transport stream may have none either, but only its bytes tell.
+func (m Media) Radio() bool { return m == MediaMP3 || m == MediaAAC || m == MediaOgg }
+
 // Info is what everyone must know of a stream before carrying it, signed by its
 // source. A newer one of the same epoch (Seq) replaces an older.
 type Info struct {

@@ -84,6 +84,9 @@ func TestMediaNames(t *testing.T) {
 		if !strings.Contains(m.MIME(), "/") {
 			t.Errorf("%v: %q", m, m.MIME())
 		}
+		if sound := strings.HasPrefix(m.MIME(), "audio/") || m == MediaOgg; m.Radio() != sound {
+			t.Errorf("%v: radio is %v", m, m.Radio())
+		}
 	}
 	if len(seen) != int(mediaCount) {
 		t.Errorf("%d names for %d media", len(seen), mediaCount)

@@ -16,13 +16,8 @@ func (v *viewer) channels(link stripe.Link) func() []httpd.Channel {
 			c.Name = "live"
 		}
 		if media, ok := v.live.Media(); ok {
-			c.Radio, c.Path = isRadio(media), httpd.NamePath(c.Name, media)
+			c.Radio, c.Path = media.Radio(), httpd.NamePath(c.Name, media)
 		}
 		return []httpd.Channel{c}
 	}
-}
-
-// isRadio reports whether a medium has no pictures.
-func isRadio(m stripe.Media) bool {
-	return m == stripe.MediaMP3 || m == stripe.MediaAAC || m == stripe.MediaOgg
 }

@@ -283,7 +283,7 @@ func (e *engine) channels() (all []httpd.Channel) {
 	for _, l := range e.known {
 		media := e.media[l.ID]
 		hosts := strings.TrimPrefix((stripe.Link{ID: l.ID, Hosts: l.Hosts}).String(), "stripecast://")
-		c := httpd.Channel{ID: l.ID.String(), Name: l.Name, Group: channelGroup, Radio: isRadio(media)}
+		c := httpd.Channel{ID: l.ID.String(), Name: l.Name, Group: channelGroup, Radio: media.Radio()}
 		c.Path = httpd.PlayPath(strings.TrimSuffix(hosts, "/"), l.Name, media)
 		all = append(all, c)
 	}

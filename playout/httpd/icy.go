@@ -23,9 +23,7 @@ const (
 // that titles stand between the bytes. Ogg has places of its own for titles, and gets
 // none, as from Icecast. A stream with pictures is no radio: w is returned as it is.
 func (s *Server) icy(w http.ResponseWriter, r *http.Request, media stripe.Media, rate uint64) http.ResponseWriter {
-	switch media {
-	case stripe.MediaMP3, stripe.MediaAAC, stripe.MediaOgg:
-	default:
+	if !media.Radio() {
 		return w
 	}
 	// As they are usually written: players keep them as tags, by the letter.
