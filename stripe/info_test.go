@@ -135,3 +135,18 @@ func TestFitText(t *testing.T) {
 		}
 	}
 }
+
+// A text that can be printed keeps all that is no control character.
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                     "",
+		"Artist – Title":       "Artist – Title",
+		"a\r\nb\tc\x00":        "abc",
+		"\x1b[2Jgone\u009b31m": "[2Jgone31m",
+		"caf\xe9\xe9!":         "caf\ufffd!",
+	} {
+		if got := Printable(in); got != want {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}

@@ -128,6 +128,17 @@ func FitText(s string, limit int) string {
 	return strings.TrimSpace(s)
 }
 
+// Printable is any text without control characters, which a terminal would obey, and which
+// would end a header, or a line of a list. What is no UTF-8 is U+FFFD.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\ufffd"))
+}
+
 // String is the link as ParseLink reads it.
 func (l Link) String() string {
 	hosts := make([]string, len(l.Hosts))

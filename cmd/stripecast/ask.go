@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stripecast/stripecast/playout/httpd"
+	"github.com/stripecast/stripecast/stripe"
 )
 
 const (
@@ -151,7 +152,7 @@ func tellForest(ctx context.Context, w io.Writer, base string) error {
 // forestWords is a participant for people, in a few lines.
 func forestWords(f forestStatus, base string) string {
 	var b strings.Builder
-	say := func(format string, a ...any) { b.WriteString(printable(fmt.Sprintf(format, a...)) + "\n") }
+	say := func(format string, a ...any) { b.WriteString(stripe.Printable(fmt.Sprintf(format, a...)) + "\n") }
 	say("%s %s  %s", f.Role, f.Node, base)
 	if f.Stream == "" {
 		say("  carries nothing yet")
@@ -194,14 +195,4 @@ func forestWords(f forestStatus, base string) string {
 		say("  warning: %s", f.Problem)
 	}
 	return b.String()
-}
-
-// printable is text of others' without what a terminal would obey.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, s)
 }

@@ -33,8 +33,8 @@ func (s *Server) channels(w http.ResponseWriter, r *http.Request) {
 	var b bytes.Buffer
 	b.WriteString("#EXTM3U\n")
 	for _, c := range s.cfg.Channels() {
-		name := printable(c.Name)
-		fmt.Fprintf(&b, "#EXTINF:-1 tvg-id=\"%s\" tvg-name=\"%s\" group-title=\"%s\"", quoted(c.ID), quoted(name), quoted(printable(c.Group)))
+		name := stripe.Printable(c.Name)
+		fmt.Fprintf(&b, "#EXTINF:-1 tvg-id=\"%s\" tvg-name=\"%s\" group-title=\"%s\"", quoted(c.ID), quoted(name), quoted(stripe.Printable(c.Group)))
 		if c.Radio {
 			b.WriteString(" radio=\"true\"")
 		}
@@ -58,7 +58,7 @@ func (s *Server) xspf(w http.ResponseWriter, r *http.Request) {
 		Version int      `xml:"version,attr"`
 		Title   string   `xml:"title"`
 		Tracks  []track  `xml:"trackList>track"`
-	}{Version: 1, Title: printable(s.name)}
+	}{Version: 1, Title: stripe.Printable(s.name)}
 	path, ok := s.playable(w, r)
 	if !ok {
 		return
@@ -79,7 +79,7 @@ func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	s.sendList(w, "audio/x-mpegurl", fmt.Appendf(nil, "#EXTM3U\n#EXTINF:-1,%s\nhttp://%s%s\n", printable(s.name), s.authority(r), path))
+	s.sendList(w, "audio/x-mpegurl", fmt.Appendf(nil, "#EXTM3U\n#EXTINF:-1,%s\nhttp://%s%s\n", stripe.Printable(s.name), s.authority(r), path))
 }
 
 func (s *Server) sendList(w http.ResponseWriter, mime string, text []byte) {

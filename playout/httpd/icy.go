@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/stripecast/stripecast/stripe"
@@ -28,7 +27,7 @@ func (s *Server) icy(w http.ResponseWriter, r *http.Request, media stripe.Media,
 	}
 	// As they are usually written: players keep them as tags, by the letter.
 	h := w.Header()
-	h[icyName] = []string{printable(s.name)}
+	h[icyName] = []string{stripe.Printable(s.name)}
 	if rate > 0 {
 		h[icyRate] = []string{strconv.FormatUint((rate+500)/1000, 10)}
 	}
@@ -43,20 +42,10 @@ func (s *Server) icy(w http.ResponseWriter, r *http.Request, media stripe.Media,
 func (s *Server) title() string {
 	if s.cfg.Title != nil {
 		if t := s.cfg.Title(); t != "" {
-			return printable(t)
+			return stripe.Printable(t)
 		}
 	}
-	return printable(s.name)
-}
-
-// printable is a text without what would end it in a playlist or a header.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) {
-			return -1
-		}
-		return c
-	}, strings.ToValidUTF8(s, "�"))
+	return stripe.Printable(s.name)
 }
 
 // icyWriter puts a title after every icyInterval bytes of one listener's stream: one
