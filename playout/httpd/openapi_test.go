@@ -70,7 +70,7 @@ func description(t *testing.T) described {
 	return all
 }
 
-// paths is every constant of this package that is called path….
+// paths is every constant of this package that is called path…, or Path….
 func paths(t *testing.T) (values []string) {
 	t.Helper()
 	files, err := filepath.Glob("*.go")
@@ -83,7 +83,7 @@ func paths(t *testing.T) (values []string) {
 			t.Fatal(err)
 		}
 		ast.Inspect(f, func(n ast.Node) bool {
-			if spec, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(spec.Names[0].Name, "path") && len(spec.Values) == 1 {
+			if spec, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(strings.ToLower(spec.Names[0].Name), "path") && len(spec.Values) == 1 {
 				if lit, ok := spec.Values[0].(*ast.BasicLit); ok {
 					value, _ := strconv.Unquote(lit.Value)
 					values = append(values, value)

@@ -14,7 +14,7 @@ import (
 )
 
 // Paths that do not depend on the stream; openapi.yaml describes all that there are. Of a
-// participant that does not play, the last two do not exist.
+// participant that does not play, the last does not exist.
 const (
 	pathPage     = "/"
 	pathStatus   = "/api/status"
@@ -24,11 +24,11 @@ const (
 	pathHealth   = "/healthz"
 	pathReady    = "/readyz"
 	pathPlaylist = "/live.m3u"
-	pathStream   = "/stream"
 )
 
-// PathStream is where players get the stream, whatever its medium.
-const PathStream = pathStream
+// PathStream is where players get the stream, whatever its medium. Where nothing plays it
+// does not exist.
+const PathStream = "/stream"
 
 //go:embed openapi.yaml
 var openAPI string
