@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+
 	"github.com/stripecast/stripecast/playout/httpd"
 	"github.com/stripecast/stripecast/stripe"
 )
@@ -11,10 +13,7 @@ const channelGroup = "stripecast"
 // channels is the one channel of a viewer.
 func (v *viewer) channels(link stripe.Link) func() []httpd.Channel {
 	return func() []httpd.Channel {
-		c := httpd.Channel{ID: link.ID.String(), Name: link.Name, Group: channelGroup, Path: httpd.PathStream}
-		if c.Name == "" {
-			c.Name = "live"
-		}
+		c := httpd.Channel{ID: link.ID.String(), Name: cmp.Or(link.Name, httpd.DefaultName), Group: channelGroup, Path: httpd.PathStream}
 		if media, ok := v.live.Media(); ok {
 			c.Radio, c.Path = media.Radio(), httpd.NamePath(c.Name, media)
 		}

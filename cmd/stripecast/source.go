@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stripecast/stripecast/playout/httpd"
 	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/relay/host"
 	"github.com/stripecast/stripecast/relay/source"
@@ -70,7 +71,7 @@ func newSource(c *console) *cobra.Command {
 	cmd.Annotations = map[string]string{argsKey: "input"}
 	flags := cmd.Flags()
 	flags.StringVar(&f.key, "key", "", "`FILE` with the stream's key, made if missing (default: source.key in the user's config directory)")
-	flags.StringVar(&f.name, "name", "live", "the stream's `NAME`, for people")
+	flags.StringVar(&f.name, "name", httpd.DefaultName, "the stream's `NAME`, for people")
 	flags.StringVar(&f.description, "description", "", "what the stream is, for people: a `TEXT` of one line")
 	flags.StringVar(&f.password, passwordFlag, "", "`PASSWORD` of source clients at listen://, whose user is source (default: none on loopback, else a new one that is printed)")
 	flags.StringVar(&f.capture, "capture", "", "take what a capture `DEVICE` gives instead of INPUT, as in --capture /dev/video0; ffmpeg codes it")

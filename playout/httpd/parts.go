@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -25,11 +26,8 @@ type Part struct{ s *Server }
 // NewPart serves cfg.Stream until ctx ends, to whom the server asks for it with
 // Config.Play and these hosts. Of cfg only Stream, Name, Title and the timeouts count.
 func NewPart(ctx context.Context, hosts string, cfg Config) *Part {
-	s := &Server{cfg: cfg, name: cfg.Name, prefix: pathPlay + hosts, segments: newSegmenter(cfg.Stream)}
+	s := &Server{cfg: cfg, name: cmp.Or(cfg.Name, DefaultName), prefix: pathPlay + hosts, segments: newSegmenter(cfg.Stream)}
 	s.cfg.Past = nil
-	if s.name == "" {
-		s.name = "live"
-	}
 	s.segments.start(ctx)
 	return &Part{s}
 }
@@ -43,10 +41,7 @@ func (p *Part) Wait() { p.s.segments.wait() }
 // PlayPath is where a stream of this medium is, by what stands in its link between
 // scheme and name.
 func PlayPath(hosts, name string, media stripe.Media) string {
-	if name == "" {
-		name = "live"
-	}
-	return (&url.URL{Path: pathPlay + hosts}).String() + NamePath(name, media)
+	return (&url.URL{Path: pathPlay + hosts}).String() + NamePath(cmp.Or(name, DefaultName), media)
 }
 
 // playAny answers what lies below pathPlay.

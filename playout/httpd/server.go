@@ -12,6 +12,7 @@
 package httpd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ import (
 
 // DefaultAddr is where a participant listens when nobody says where.
 const DefaultAddr = "127.0.0.1:7080"
+
+// DefaultName is what a stream is called that nobody gave a name.
+const DefaultName = "live"
 
 // Config is what a Server serves, and where.
 type Config struct {
@@ -50,7 +54,7 @@ type Config struct {
 	Stream *Broadcaster
 	// Past is where players get what was before; nil: nowhere. It needs Stream.
 	Past *rewind.Stream
-	// Name is the stream's, for people and in its URL; "" is "live".
+	// Name is the stream's, for people and in its URL; "" is DefaultName.
 	Name string
 	// Play opens the stream of a link, by what stands in it between scheme and name, or
 	// finds it open; name is what the client calls it, and may be empty. Nil: URLs open
@@ -108,12 +112,9 @@ func New(cfg Config) (*Server, error) {
 	case cfg.Past != nil && cfg.Stream == nil:
 		return nil, errors.New("httpd: a past of no stream")
 	}
-	s := &Server{cfg: cfg, host: strings.ToLower(host), name: cfg.Name}
+	s := &Server{cfg: cfg, host: strings.ToLower(host), name: cmp.Or(cfg.Name, DefaultName)}
 	if cfg.Stream != nil {
 		s.segments = newSegmenter(cfg.Stream)
-	}
-	if s.name == "" {
-		s.name = "live"
 	}
 	s.listener, err = net.Listen("tcp", cfg.Addr)
 	if n, e := strconv.Atoi(port); err != nil && e == nil && cfg.Fallback {
