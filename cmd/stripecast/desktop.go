@@ -32,8 +32,8 @@ func newDesktop(c *console) *cobra.Command {
 		sub := &cobra.Command{
 			Use: use, Short: short, Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
-				if len(strings.Fields(player)) == 0 {
-					return fail(errors.New("the player has no name"), "give --player as in --player mpv")
+				if _, err := playerCommand(player); err != nil {
+					return err
 				}
 				self, err := os.Executable()
 				if err != nil {

@@ -75,10 +75,7 @@ func (f *drillFlags) check() error {
 	case f.every < minDrillEvery || f.every > maxDrillEvery:
 		return fail(fmt.Errorf("a round every %v", f.every), "give --every from %v to %v", minDrillEvery, maxDrillEvery)
 	}
-	if err := (playout.Config{Delay: f.delay, BlockTime: playout.DefaultConfig().BlockTime}).Validate(); err != nil {
-		return fail(err, "give --delay from %v to %v", playout.MinDelay, playout.MaxDelay)
-	}
-	return nil
+	return checkDelay(f.delay)
 }
 
 func runDrill(cmd *cobra.Command, c *console, f *drillFlags, arg string) error {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stripecast/stripecast/playout"
 	"github.com/stripecast/stripecast/playout/httpd"
 	"github.com/stripecast/stripecast/playout/view"
 	"github.com/stripecast/stripecast/relay"
@@ -72,8 +71,8 @@ func runEngine(cmd *cobra.Command, c *console, f *viewFlags) error {
 			return fail(fmt.Errorf("--%s with --engine", flag), "an engine plays to whoever asks by URL: leave out --%s, or view one LINK", flag)
 		}
 	}
-	if err := (playout.Config{Delay: f.delay, BlockTime: playout.DefaultConfig().BlockTime}).Validate(); err != nil {
-		return fail(err, "give --delay from %v to %v", playout.MinDelay, playout.MaxDelay)
+	if err := checkDelay(f.delay); err != nil {
+		return err
 	}
 	switch {
 	case f.most < 1 || f.most > maxEngine:

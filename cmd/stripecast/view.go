@@ -96,8 +96,8 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 	if err != nil {
 		return fail(err, "a link looks like stripecast://ID@host:port/name, as the source printed it")
 	}
-	if err := (playout.Config{Delay: f.delay, BlockTime: playout.DefaultConfig().BlockTime}).Validate(); err != nil {
-		return fail(err, "give --delay from %v to %v", playout.MinDelay, playout.MaxDelay)
+	if err := checkDelay(f.delay); err != nil {
+		return err
 	}
 	from, err := parseFrom(f.from, cmd.Flags().Changed("from"))
 	if err != nil {
@@ -115,8 +115,8 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 	}
 	var player []string
 	if f.player != "" {
-		if player = strings.Fields(f.player); len(player) == 0 {
-			return fail(errors.New("the player has no name"), "give --player as in --player mpv")
+		if player, err = playerCommand(f.player); err != nil {
+			return err
 		}
 		if _, err := exec.LookPath(player[0]); err != nil {
 			return fail(err, "install %s, name another player, or open the URL in any player", player[0])
@@ -151,6 +151,25 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 		return err
 	}
 	return v.run(ctx, cancel, h, f, link, player, cmd.Flags().Changed("http"))
+}
+
+// checkDelay refuses a --delay that no play-out can have.
+func checkDelay(delay time.Duration) error {
+	cfg := playout.DefaultConfig()
+	cfg.Delay = delay
+	if err := cfg.Validate(); err != nil {
+		return fail(err, "give --delay from %v to %v", playout.MinDelay, playout.MaxDelay)
+	}
+	return nil
+}
+
+// playerCommand is a --player in words, of which there is at least one.
+func playerCommand(player string) ([]string, error) {
+	command := strings.Fields(player)
+	if len(command) == 0 {
+		return nil, fail(errors.New("the player has no name"), "give --player as in --player mpv")
+	}
+	return command, nil
 }
 
 // viewer is a view under way.
