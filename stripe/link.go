@@ -27,10 +27,10 @@ type Link struct {
 // ErrLink is wrapped by every refusal of a link.
 var ErrLink = errors.New("bad link")
 
-const (
-	linkScheme  = "stripecast://"
-	ipv6Literal = ".ipv6-literal.net"
-)
+// LinkScheme is how every link begins.
+const LinkScheme = "stripecast://"
+
+const ipv6Literal = ".ipv6-literal.net"
 
 // ParseLink reads a link. It resolves and dials nothing.
 func ParseLink(s string) (Link, error) {
@@ -40,9 +40,9 @@ func ParseLink(s string) (Link, error) {
 	if len(s) > 4096 {
 		return refuse("longer than 4096 bytes")
 	}
-	rest, ok := strings.CutPrefix(s, linkScheme)
+	rest, ok := strings.CutPrefix(s, LinkScheme)
 	if !ok {
-		return refuse("%q does not start with %s", short(s), linkScheme)
+		return refuse("%q does not start with %s", short(s), LinkScheme)
 	}
 	idPart, rest, ok := strings.Cut(rest, "@")
 	if !ok {
@@ -149,7 +149,7 @@ func (l Link) String() string {
 			hosts[i] = strings.ReplaceAll(a.String(), ":", "-") + ipv6Literal + ":" + port
 		}
 	}
-	return linkScheme + l.ID.String() + "@" + strings.Join(hosts, ",") + "/" + escapeName(l.Name)
+	return LinkScheme + l.ID.String() + "@" + strings.Join(hosts, ",") + "/" + escapeName(l.Name)
 }
 
 // escapeName is stricter than url.PathEscape: what is not unreserved (RFC 3986,

@@ -44,8 +44,13 @@ type engine struct {
 
 	mu    sync.Mutex // guards what follows
 	open  []*opening // in the order in which they were opened
-	known []stripe.Link
-	media map[stripe.ID]stripe.Media // of those known; never ranged over
+	known []heard
+}
+
+// heard is a stream that is open, or was.
+type heard struct {
+	link  stripe.Link // with the stream's name
+	media stripe.Media
 }
 
 // opening is a stream that is open, or about to be.
@@ -54,6 +59,7 @@ type opening struct {
 	ready chan struct{} // closed when what follows is there
 	err   error         // why it could not be opened
 	name  string        // as the source calls it, else the link, else its ID
+	media stripe.Media
 	part  *httpd.Part
 	host  *host.Host
 	plays *view.Player
@@ -97,7 +103,6 @@ func runEngine(cmd *cobra.Command, c *console, f *viewFlags) error {
 	defer cancel()
 	e := &engine{
 		console: c, flags: f, upload: upload / float64(f.most), logger: c.logger(verbose(cmd)), ctx: ctx,
-		media: map[stripe.ID]stripe.Media{},
 	}
 	web, cfg := &web{}, httpd.DefaultConfig()
 	cfg.Addr, cfg.Fallback = f.http, !given("http")
@@ -128,7 +133,7 @@ func runEngine(cmd *cobra.Command, c *console, f *viewFlags) error {
 
 // play implements httpd.Config's Play.
 func (e *engine) play(ctx context.Context, hosts, name string) (*httpd.Part, error) {
-	link, err := stripe.ParseLink("stripecast://" + hosts)
+	link, err := stripe.ParseLink(stripe.LinkScheme + hosts)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +229,7 @@ func (e *engine) start(o *opening) error {
 	o.name = cmp.Or(o.link.Name, o.link.ID.Short())
 	for _, s := range h.Status().Streams {
 		if s.Info.Stream == o.link.ID {
-			o.name = cmp.Or(s.Info.Name, o.name)
+			o.name, o.media = cmp.Or(s.Info.Name, o.name), s.Info.Media
 		}
 	}
 	ctx, cancel := context.WithCancel(e.ctx)
@@ -232,8 +237,7 @@ func (e *engine) start(o *opening) error {
 	o.plays = view.New(e.flags.delay, &broadcast{to: o.live})
 	cfg := httpd.DefaultConfig()
 	cfg.Stream, cfg.Name = o.live, o.name
-	hosts := strings.TrimPrefix((stripe.Link{ID: o.link.ID, Hosts: o.link.Hosts}).String(), "stripecast://")
-	o.part = httpd.NewPart(ctx, strings.TrimSuffix(hosts, "/"), cfg)
+	o.part = httpd.NewPart(ctx, playedHosts(o.link), cfg)
 	played := make(chan struct{})
 	go func() {
 		defer close(played)
@@ -263,28 +267,27 @@ func (e *engine) learn(o *opening) {
 	defer e.mu.Unlock()
 	link := o.link
 	link.Name = o.name
-	for _, s := range o.host.Status().Streams {
-		if s.Info.Stream == link.ID {
-			e.media[link.ID] = s.Info.Media
-		}
-	}
-	e.known = slices.DeleteFunc(e.known, func(l stripe.Link) bool { return l.ID == link.ID })
-	if e.known = append(e.known, link); len(e.known) > maxKnown {
-		delete(e.media, e.known[0].ID)
+	e.known = slices.DeleteFunc(e.known, func(k heard) bool { return k.link.ID == link.ID })
+	if e.known = append(e.known, heard{link, o.media}); len(e.known) > maxKnown {
 		e.known = slices.Delete(e.known, 0, 1)
 	}
+}
+
+// playedHosts is what stands in a link between scheme and name, as in a URL that plays it.
+func playedHosts(link stripe.Link) string {
+	link.Name = ""
+	return strings.TrimSuffix(strings.TrimPrefix(link.String(), stripe.LinkScheme), "/")
 }
 
 // channels is what is open or was.
 func (e *engine) channels() (all []httpd.Channel) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, l := range e.known {
-		media := e.media[l.ID]
-		hosts := strings.TrimPrefix((stripe.Link{ID: l.ID, Hosts: l.Hosts}).String(), "stripecast://")
-		c := httpd.Channel{ID: l.ID.String(), Name: l.Name, Group: channelGroup, Radio: media.Radio()}
-		c.Path = httpd.PlayPath(strings.TrimSuffix(hosts, "/"), l.Name, media)
-		all = append(all, c)
+	for _, k := range e.known {
+		all = append(all, httpd.Channel{
+			ID: k.link.ID.String(), Name: k.link.Name, Group: channelGroup, Radio: k.media.Radio(),
+			Path: httpd.PlayPath(playedHosts(k.link), k.link.Name, k.media),
+		})
 	}
 	return all
 }

@@ -28,7 +28,7 @@ func (e *engine) opened(t *testing.T, n byte) (o *opening, closed *bool) {
 }
 
 func newEngine(most int) *engine {
-	return &engine{console: &console{err: &bytes.Buffer{}}, flags: &viewFlags{most: most}, media: map[stripe.ID]stripe.Media{}}
+	return &engine{console: &console{err: &bytes.Buffer{}}, flags: &viewFlags{most: most}}
 }
 
 // TestEngineCloses: what nobody takes is closed after a minute, or at once to make room
@@ -68,6 +68,24 @@ func TestEngineCloses(t *testing.T) {
 			t.Errorf("a third of two: %v", err)
 		}
 	})
+}
+
+// TestEngineChannels: what was open is listed with the URL that opens it again, the newest
+// last, and no more than maxKnown of them.
+func TestEngineChannels(t *testing.T) {
+	e := newEngine(1)
+	for i := range byte(maxKnown + 1) {
+		link := stripe.Link{ID: stripe.ID{i}, Hosts: []string{"[::1]:7070", "example.org:1"}, Name: "of the link"}
+		e.learn(&opening{link: link, name: "as it says", media: stripe.MediaMP3})
+	}
+	all := e.channels()
+	want := "/play/" + stripe.ID{maxKnown}.String() + "@--1.ipv6-literal.net:7070,example.org:1/as%20it%20says.mp3"
+	if c := all[len(all)-1]; len(all) != maxKnown || !c.Radio || c.Name != "as it says" || c.Path != want {
+		t.Errorf("%d channels, the last %+v, want %s", len(all), c, want)
+	}
+	if all[0].ID != (stripe.ID{1}).String() {
+		t.Errorf("the first is %+v", all[0])
+	}
 }
 
 // TestEngineRefuses: what is no link opens nothing.
