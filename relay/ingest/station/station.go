@@ -154,7 +154,7 @@ func (s *Station) open(item Item) (io.ReadCloser, error) {
 		job.Kind = ffmpeg.URL
 	}
 	if s.rate > 0 {
-		return s.program(job, stripe.MediaTS)
+		return s.program(job)
 	}
 	raw, err := s.raw(item.Where)
 	if err != nil {
@@ -176,7 +176,7 @@ func (s *Station) open(item Item) (io.ReadCloser, error) {
 		err = fmt.Errorf("%w (%s)", ErrOther, s.media)
 	default:
 		raw.Close()
-		return s.program(job, stripe.MediaTS)
+		return s.program(job)
 	}
 	raw.Close()
 	return nil, err
@@ -196,8 +196,8 @@ func (s *Station) raw(where string) (io.ReadCloser, error) {
 	return os.Open(where)
 }
 
-// program has ffmpeg read an item.
-func (s *Station) program(job ffmpeg.Job, media stripe.Media) (io.ReadCloser, error) {
+// program has ffmpeg read an item, as MPEG-TS.
+func (s *Station) program(job ffmpeg.Job) (io.ReadCloser, error) {
 	p, err := ffmpeg.New(job)
 	if err != nil {
 		return nil, err
@@ -211,6 +211,6 @@ func (s *Station) program(job ffmpeg.Job, media stripe.Media) (io.ReadCloser, er
 		in.Close()
 		return nil, err
 	}
-	s.known, s.media = true, media
+	s.known, s.media = true, stripe.MediaTS
 	return out, nil
 }
