@@ -2,14 +2,12 @@ package main
 
 import (
 	"encoding/json"
-	"io"
 	"testing"
 	"time"
 
 	"github.com/stripecast/stripecast/membership"
 	"github.com/stripecast/stripecast/overlay"
 	"github.com/stripecast/stripecast/relay"
-	"github.com/stripecast/stripecast/relay/host"
 	"github.com/stripecast/stripecast/stripe"
 )
 
@@ -116,23 +114,11 @@ func TestPace(t *testing.T) {
 
 // TestForestIsDescribed: it has the fields that openapi.yaml names, and no others.
 func TestForestIsDescribed(t *testing.T) {
-	c := &console{err: io.Discard}
-	n := node{listen: "127.0.0.1:0"}
-	h, err := n.start(t.Context(), c, c.logger(false), relay.Config{Key: host.NewKey()}, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Kill()
-	w, err := (&site{
-		addr: "127.0.0.1:0", host: h, forest: func() forestStatus { return describeForest("relay", h, nil, newPace()) },
-	}).serve()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.close()
-	_, text := fetch(t, w.url+"api/openapi.yaml")
+	h := begin(t, 0)
+	url := show(t, &site{host: h, forest: func() forestStatus { return describeForest("relay", h, nil, newPace()) }})
+	_, text := fetch(t, url+"api/openapi.yaml")
 	all := readSchemas(t, text)
-	_, text = fetch(t, w.url+"api/forest")
+	_, text = fetch(t, url+"api/forest")
 	var empty any
 	if err := json.Unmarshal([]byte(text), &empty); err != nil {
 		t.Fatal(err)

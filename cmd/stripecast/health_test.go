@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stripecast/stripecast/relay"
+	"github.com/stripecast/stripecast/relay/host"
 	"github.com/stripecast/stripecast/stripe"
 )
 
@@ -31,6 +32,30 @@ func fetch(t *testing.T, url string) (*http.Response, string) {
 		t.Fatal(err)
 	}
 	return resp, string(body)
+}
+
+// begin starts a participant that knows nobody and carries nothing yet.
+func begin(t *testing.T, upload float64) *host.Host {
+	t.Helper()
+	c, n := &console{err: io.Discard}, node{listen: "127.0.0.1:0"}
+	h, err := n.start(t.Context(), c, c.logger(false), relay.Config{Key: host.NewKey(), Upload: upload}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Kill)
+	return h
+}
+
+// show serves a site, and returns its URL.
+func show(t *testing.T, s *site) string {
+	t.Helper()
+	s.addr = "127.0.0.1:0"
+	w, err := s.serve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.close)
+	return w.url
 }
 
 // TestFlow: a counter that counts is well, one that stands still for a while is not,

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"net/http/httptest"
 	"regexp"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/stripecast/stripecast/relay"
-	"github.com/stripecast/stripecast/relay/host"
 	"github.com/stripecast/stripecast/relay/pull"
 	"github.com/stripecast/stripecast/relay/quicnet"
 )
@@ -129,30 +127,19 @@ func TestMetricsSayWhatIs(t *testing.T) {
 // TestMetricsOfAServer: a participant that carries nothing yet has metrics, and says
 // that it is well.
 func TestMetricsOfAServer(t *testing.T) {
-	c := &console{err: io.Discard}
-	n := node{listen: "127.0.0.1:0"}
-	cfg := relay.Config{Key: host.NewKey(), Upload: 5e6}
-	h, err := n.start(t.Context(), c, c.logger(false), cfg, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Kill()
-	w, err := (&site{
-		addr: "127.0.0.1:0", host: h,
+	h := begin(t, 5e6)
+	url := show(t, &site{
+		host:   h,
 		status: func(urls []string) status { return describe("relay", h, nil, urls) },
 		ready:  func(flows func() error) error { return flows() },
 		count:  func() uint64 { return 0 },
-	}).serve()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.close()
+	})
 	for path, want := range map[string]string{
 		"metrics": "\nstripecast_upload_limit_bytes_per_second 625000\n",
 		"healthz": "ok\n",
 		"readyz":  "no block has come yet\n",
 	} {
-		if _, body := fetch(t, w.url+path); !strings.Contains(body, want) {
+		if _, body := fetch(t, url+path); !strings.Contains(body, want) {
 			t.Errorf("/%s lacks %q:\n%s", path, want, body)
 		}
 	}

@@ -11,17 +11,24 @@ import (
 	"time"
 )
 
-// TestNotify: systemd hears what it is told, and of the watchdog for as long as the
-// participant answers.
-func TestNotify(t *testing.T) {
-	notify("READY=1") // nobody listens
+// systemd hears what notify says.
+func systemd(t *testing.T) *net.UnixConn {
+	t.Helper()
 	at := filepath.Join(t.TempDir(), "notify")
 	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: at, Net: "unixgram"})
 	if err != nil {
 		t.Skipf("this system has no such sockets: %v", err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { l.Close() })
 	t.Setenv("NOTIFY_SOCKET", at)
+	return l
+}
+
+// TestNotify: systemd hears what it is told, and of the watchdog for as long as the
+// participant answers.
+func TestNotify(t *testing.T) {
+	notify("READY=1") // nobody listens
+	l := systemd(t)
 	t.Setenv("WATCHDOG_USEC", "400000")
 	hears := func(want string) {
 		t.Helper()
@@ -54,13 +61,7 @@ func TestNotify(t *testing.T) {
 // TestEngineService: systemd hears that an engine is ready and lives, and may have it
 // read its file again.
 func TestEngineService(t *testing.T) {
-	at := filepath.Join(t.TempDir(), "notify")
-	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: at, Net: "unixgram"})
-	if err != nil {
-		t.Skipf("this system has no such sockets: %v", err)
-	}
-	defer l.Close()
-	t.Setenv("NOTIFY_SOCKET", at)
+	l := systemd(t)
 	t.Setenv("WATCHDOG_USEC", "200000")
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	said, ended := &words{}, make(chan error, 1)

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"os"
@@ -14,8 +13,6 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/stripecast/stripecast/playout/httpd"
-	"github.com/stripecast/stripecast/relay"
-	"github.com/stripecast/stripecast/relay/host"
 )
 
 // schema is as much of JSON Schema as our description uses.
@@ -137,24 +134,14 @@ func generic(t *testing.T, of any) (v any) {
 // TestStatusIsDescribed: a status has the fields that openapi.yaml names, of the types
 // that it names, and no others; one of a participant that carries nothing, too.
 func TestStatusIsDescribed(t *testing.T) {
-	c := &console{err: io.Discard}
-	n := node{listen: "127.0.0.1:0"}
-	h, err := n.start(t.Context(), c, c.logger(false), relay.Config{Key: host.NewKey()}, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Kill()
-	w, err := (&site{addr: "127.0.0.1:0", host: h, status: func(urls []string) status { return describe("relay", h, nil, urls) }}).serve()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.close()
-	resp, text := fetch(t, w.url+"api/openapi.yaml")
+	h := begin(t, 0)
+	url := show(t, &site{host: h, status: func(urls []string) status { return describe("relay", h, nil, urls) }})
+	resp, text := fetch(t, url+"api/openapi.yaml")
 	all := readSchemas(t, text)
 	if onDisk, err := os.ReadFile("../../playout/httpd/openapi.yaml"); err != nil || string(onDisk) != text || resp.Header.Get("Content-Type") != "application/yaml" {
 		t.Errorf("what is served is %s and not the page: %v", resp.Header.Get("Content-Type"), err)
 	}
-	_, text = fetch(t, w.url+"api/status")
+	_, text = fetch(t, url+"api/status")
 	var empty any
 	if err := json.Unmarshal([]byte(text), &empty); err != nil {
 		t.Fatal(err)

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/stripecast/stripecast/relay/host"
 )
 
 // TestStatusLine: on what is no terminal it is a line each ten seconds for a minute, then
@@ -81,15 +79,7 @@ func TestCalm(t *testing.T) {
 // TestDescribe: a participant that carries nothing yet has every field, and its
 // lists are lists.
 func TestDescribe(t *testing.T) {
-	c := &console{err: &bytes.Buffer{}}
-	n := node{listen: "127.0.0.1:0"}
-	cfg := host.Config{}.Participant
-	cfg.Key, cfg.Upload = host.NewKey(), 5e6
-	h, err := n.start(t.Context(), c, c.logger(false), cfg, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Kill()
+	h := begin(t, 5e6)
 	st := describe("relay", h, nil, []string{"http://127.0.0.1:1/"})
 	b, err := json.Marshal(st)
 	if err != nil {

@@ -43,6 +43,12 @@ func watched(t testing.TB, source *node, least int) []byte {
 	t.Helper()
 	viewer := startViewer(t, "viewer", source.linked(t), "-o", "-")
 	eventually(t, patience, "the viewer has enough", func() bool { return viewer.out.Len() >= least || !viewer.running() })
+	return interrupted(t, source, viewer)
+}
+
+// interrupted ends a source, and with it a viewer, and returns what that has.
+func interrupted(t testing.TB, source, viewer *node) []byte {
+	t.Helper()
 	source.signal(t, syscall.SIGINT)
 	source.mustEnd(t, patience)
 	viewer.mustEnd(t, patience)
@@ -106,10 +112,7 @@ func TestBodyOnTheWeb(t *testing.T) {
 	viewer := startViewer(t, "viewer", source.linked(t), "-o", "-")
 	source.says(t, `the input is gone \(.+\); waiting for it …\nthe input is back`, patience)
 	eventually(t, patience, "the viewer has both", func() bool { return viewer.out.Len() >= 3*second })
-	source.signal(t, syscall.SIGINT)
-	source.mustEnd(t, patience)
-	viewer.mustEnd(t, patience)
-	got := viewer.out.Bytes()
+	got := interrupted(t, source, viewer)
 	mark := -1
 	for at := 0; at < len(got) && mark < 0; at += ts.PacketLen {
 		if ts.Packet(got[at : at+ts.PacketLen]).Discontinuity() {
@@ -176,10 +179,7 @@ func TestPushed(t *testing.T) {
 	if now := source.status(t).Epoch; now != epoch {
 		t.Errorf("epoch %d after %d", now, epoch)
 	}
-	source.signal(t, syscall.SIGINT)
-	source.mustEnd(t, patience)
-	viewer.mustEnd(t, patience)
-	if got := viewer.out.Bytes(); !wholePackets(got) {
+	if got := interrupted(t, source, viewer); !wholePackets(got) {
 		t.Errorf("the viewer has %d bytes, not of whole packets", len(got))
 	}
 }
@@ -204,10 +204,7 @@ func TestRadio(t *testing.T) {
 	eventually(t, patience, "a listener hears the title", func() bool {
 		return strings.Contains(listener.out.String(), "StreamTitle='Sine - 440';")
 	})
-	source.signal(t, syscall.SIGINT)
-	source.mustEnd(t, patience)
-	viewer.mustEnd(t, patience)
-	if n := viewer.out.Len(); n < 16000 {
+	if n := len(interrupted(t, source, viewer)); n < 16000 {
 		t.Errorf("the viewer has %d bytes", n)
 	}
 }
@@ -267,10 +264,7 @@ func TestProgramAgain(t *testing.T) {
 	source.says(t, "the input is back", patience)
 	before := viewer.out.Len()
 	eventually(t, patience, "the stream goes on", func() bool { return viewer.out.Len() > before+second })
-	source.signal(t, syscall.SIGINT)
-	source.mustEnd(t, patience)
-	viewer.mustEnd(t, patience)
-	if got := viewer.out.Bytes(); !wholePackets(got) {
+	if got := interrupted(t, source, viewer); !wholePackets(got) {
 		t.Errorf("the viewer has %d bytes, not of whole packets", len(got))
 	}
 }
