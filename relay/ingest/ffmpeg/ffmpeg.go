@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -56,7 +57,9 @@ var (
 type Program struct {
 	job    Job
 	path   string
-	silent time.Duration // for so long a live input may bring nothing
+	silent time.Duration // for so long a live input that has begun may bring nothing
+	begins time.Duration // and for so long one that had begun before and was started again
+	came   atomic.Bool   // some run of it has brought something
 
 	mu  sync.Mutex // guards what follows
 	cur *run
@@ -68,14 +71,17 @@ func New(job Job) (*Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrMissing, err)
 	}
-	return &Program{job: job, path: path, silent: idleTime}, nil
+	return &Program{job: job, path: path, silent: idleTime, begins: beginTime}, nil
 }
 
 // Open starts the program. Its bytes end with io.EOF where a file does; otherwise its last
 // words say why they ended.
 func (p *Program) Open(ctx context.Context) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &run{job: p.job, silent: p.silent, cancel: cancel}
+	r := &run{job: p.job, program: p, cancel: cancel}
+	if p.job.Kind != File && p.came.Load() {
+		r.limit = p.begins
+	}
 	r.cmd = exec.CommandContext(ctx, p.path, arguments(p.job)...)
 	r.cmd.Stderr, r.cmd.WaitDelay = &r.last, endTime
 	out, err := r.cmd.StdoutPipe()
@@ -87,7 +93,7 @@ func (p *Program) Open(ctx context.Context) (io.ReadCloser, error) {
 		return nil, err
 	}
 	r.out, r.wait = out, sync.OnceValue(r.cmd.Wait)
-	r.idle = time.AfterFunc(r.silent, r.tooLate)
+	r.idle = time.AfterFunc(time.Hour, r.tooLate)
 	r.idle.Stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,34 +113,37 @@ func (p *Program) Close() error {
 
 // run is one run of the program.
 type run struct {
-	job    Job
-	silent time.Duration
-	cmd    *exec.Cmd
-	out    io.Reader
-	cancel context.CancelFunc
-	wait   func() error // for its end; as often as one likes
-	last   words
-	began  bool        // something has come
-	idle   *time.Timer // runs while Read of a live input waits
-
-	mu   sync.Mutex // guards what follows
-	late bool
+	job     Job
+	program *Program
+	cmd     *exec.Cmd
+	out     io.Reader
+	cancel  context.CancelFunc
+	wait    func() error // for its end; as often as one likes
+	last    words
+	began   bool          // something has come
+	limit   time.Duration // for so long Read may wait; 0 is for ever
+	idle    *time.Timer   // runs while Read waits
+	late    atomic.Bool   // idle has run out
 }
 
 func (r *run) tooLate() {
-	r.mu.Lock()
-	r.late = true
-	r.mu.Unlock()
+	r.late.Store(true)
 	r.cancel()
 }
 
 func (r *run) Read(p []byte) (int, error) {
-	if r.began && r.job.Kind != File {
-		r.idle.Reset(r.silent)
+	if r.limit > 0 {
+		r.idle.Reset(r.limit)
 	}
 	n, err := r.out.Read(p)
 	r.idle.Stop()
-	r.began = r.began || n > 0
+	if n > 0 && !r.began {
+		r.began = true
+		r.program.came.Store(true)
+		if r.job.Kind != File {
+			r.limit = r.program.silent
+		}
+	}
 	if r.job.Rate == 0 && r.last.foreign() {
 		r.Close()
 		return 0, fmt.Errorf("%w: %s", ErrCodec, r.last.tell())
@@ -153,11 +162,9 @@ const unknownCodec = "muxed as a private data stream"
 // end says why nothing comes any more.
 func (r *run) end() error {
 	err := r.wait()
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	switch told := r.last.tell(); {
-	case r.late:
-		return fmt.Errorf("ffmpeg got nothing for %v", r.silent)
+	case r.late.Load():
+		return fmt.Errorf("ffmpeg got nothing for %v", r.limit)
 	case err == nil && r.job.Kind == File && r.began:
 		return io.EOF
 	case err == nil && (told == "" || r.job.Kind != File):

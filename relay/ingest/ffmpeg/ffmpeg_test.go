@@ -122,6 +122,17 @@ func TestHangs(t *testing.T) {
 		t.Errorf("after the end: %d, %v", n, err)
 	}
 	gone()
+	p = program(t, "echo $$ > "+pid+"; [ -e "+pid+".again ] || printf abc; touch "+pid+".again; exec sleep 60", Job{Input: "x", Kind: URL})
+	p.silent, p.begins = 50*time.Millisecond, 60*time.Millisecond
+	for _, want := range []struct{ text, says string }{{"abc", "nothing for 50ms"}, {"", "nothing for 60ms"}} {
+		if r, err = p.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(r); string(b) != want.text || err == nil || !strings.Contains(err.Error(), want.says) {
+			t.Errorf("one that connects again and brings nothing: %q, %v", b, err)
+		}
+		gone()
+	}
 	p = program(t, "echo $$ > "+pid+"; printf abc; exec sleep 60", Job{Input: "x", Kind: File})
 	if r, err = p.Open(t.Context()); err != nil {
 		t.Fatal(err)
