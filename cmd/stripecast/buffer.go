@@ -55,7 +55,7 @@ func (b *buffer) config() (*store.Config, error) {
 	switch {
 	case b.record != "":
 		if b.given("buffer", "buffer-dir") {
-			return nil, fail(errors.New("a recording and a buffer"), "a recording holds all that a buffer would: leave out --buffer and --buffer-dir, or --record")
+			return nil, fail(errors.New("a recording and a buffer do not go together"), "a recording holds all that a buffer would: leave out --buffer and --buffer-dir, or --record")
 		}
 		cfg.Keep, cfg.Quota = 0, 0
 	case b.given("record"):
@@ -66,7 +66,7 @@ func (b *buffer) config() (*store.Config, error) {
 		cfg.Keep = b.keep
 	}
 	if b.record == "" && b.keep < time.Second {
-		return nil, fail(fmt.Errorf("a buffer of %v", b.keep), "give --buffer of 1s or more, as in 15m, or 0 to keep nothing")
+		return nil, fail(fmt.Errorf("a buffer of %v is too short", b.keep), "give --buffer of 1s or more, as in 15m, or 0 to keep nothing")
 	}
 	if b.quota != "auto" {
 		var err error
@@ -74,7 +74,7 @@ func (b *buffer) config() (*store.Config, error) {
 			return nil, err
 		}
 		if cfg.Quota < store.MinQuota {
-			return nil, fail(fmt.Errorf("a quota of %s", size(cfg.Quota)), "give --buffer-quota of %s or more, or leave it out", size(store.MinQuota))
+			return nil, fail(fmt.Errorf("a quota of %s is too small", size(cfg.Quota)), "give --buffer-quota of %s or more, or leave it out", size(store.MinQuota))
 		}
 	}
 	return &cfg, nil

@@ -403,9 +403,16 @@ func (d *demo) finish() error {
 	}
 	fmt.Fprintf(d.out, "played %d  skipped %d  rebuilt %d  relays killed %d  source upload ÷ stream rate %.2f\n",
 		played, skipped, rebuilt, d.killed.Load(), factor)
-	switch {
-	case feedErr != nil:
+	if feedErr != nil {
 		return feedErr
+	}
+	return demoVerdict(skipped, idle, unfinished)
+}
+
+// demoVerdict is the error of a demo in which blocks were skipped, or viewers played
+// nothing or did not reach the end.
+func demoVerdict(skipped uint64, idle, unfinished int) error {
+	switch {
 	case skipped > 0:
 		return fail(fmt.Errorf("%d blocks were skipped", skipped), "this machine may be too busy; try fewer --relays")
 	case idle > 0:

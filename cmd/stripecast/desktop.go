@@ -50,7 +50,7 @@ func newDesktop(c *console) *cobra.Command {
 		return err
 	})
 	add("install", "Write the desktop entry and make it the one that opens links", func(entry string) error {
-		return installDesktop(c, entry)
+		return installDesktop(c, runtime.GOOS, entry)
 	})
 	return cmd
 }
@@ -76,8 +76,8 @@ func execWord(s string) string {
 	return `"` + strings.ReplaceAll(s, `\`, `\\`) + `"`
 }
 
-func installDesktop(c *console, entry string) error {
-	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
+func installDesktop(c *console, system, entry string) error {
+	if system == "windows" || system == "darwin" {
 		return fail(errors.New("this system knows no desktop entries"), "give links to: stripecast view LINK --player mpv")
 	}
 	dir := os.Getenv("XDG_DATA_HOME")
@@ -98,7 +98,7 @@ func installDesktop(c *console, entry string) error {
 	}
 	c.say("wrote %s; to be rid of it, delete it", path)
 	if out, err := exec.Command("xdg-mime", "default", desktopFile, linkType).CombinedOutput(); err != nil {
-		return fail(fmt.Errorf("xdg-mime: %w %s", err, strings.TrimSpace(string(out))),
+		return fail(errors.New(strings.TrimSpace(fmt.Sprintf("xdg-mime: %v %s", err, out))),
 			"install xdg-utils and run: xdg-mime default %s %s", desktopFile, linkType)
 	}
 	c.say("links that begin with stripecast:// open with it")

@@ -67,13 +67,13 @@ func newDrill(c *console) *cobra.Command {
 func (f *drillFlags) check() error {
 	switch {
 	case f.parents < 0 || f.parents > stripe.MaxShards:
-		return fail(fmt.Errorf("%d parents", f.parents), "give --parents from 1 to %d, or 0 for the layout's m", stripe.MaxShards)
+		return fail(fmt.Errorf("%d parents cannot be cut", f.parents), "give --parents from 1 to %d, or 0 for the layout's m", stripe.MaxShards)
 	case f.rounds < 1 || f.rounds > maxRounds:
-		return fail(fmt.Errorf("%d rounds", f.rounds), "give --rounds from 1 to %d", maxRounds)
+		return fail(fmt.Errorf("%d rounds are too few or too many", f.rounds), "give --rounds from 1 to %d", maxRounds)
 	case f.viewers < 1 || f.viewers > maxDrillViewers:
-		return fail(fmt.Errorf("%d viewers", f.viewers), "give --viewers from 1 to %d: relays let in no more from one address", maxDrillViewers)
+		return fail(fmt.Errorf("%d viewers are too few or too many", f.viewers), "give --viewers from 1 to %d: relays let in no more from one address", maxDrillViewers)
 	case f.every < minDrillEvery || f.every > maxDrillEvery:
-		return fail(fmt.Errorf("a round every %v", f.every), "give --every from %v to %v", minDrillEvery, maxDrillEvery)
+		return fail(fmt.Errorf("a round every %v is too often or too seldom", f.every), "give --every from %v to %v", minDrillEvery, maxDrillEvery)
 	}
 	return checkDelay(f.delay)
 }

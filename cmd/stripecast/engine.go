@@ -74,7 +74,7 @@ func runEngine(cmd *cobra.Command, c *console, f *viewFlags) error {
 	given := cmd.Flags().Changed
 	for _, flag := range []string{"output", "from", "player"} {
 		if given(flag) {
-			return fail(fmt.Errorf("--%s with --engine", flag), "an engine plays to whoever asks by URL: leave out --%s, or view one LINK", flag)
+			return fail(fmt.Errorf("--%s does not go with --engine", flag), "an engine plays to whoever asks by URL: leave out --%s, or view one LINK", flag)
 		}
 	}
 	if err := checkDelay(f.delay); err != nil {
@@ -82,22 +82,23 @@ func runEngine(cmd *cobra.Command, c *console, f *viewFlags) error {
 	}
 	switch {
 	case f.most < 1 || f.most > maxEngine:
-		return fail(fmt.Errorf("%d streams", f.most), "give --streams from 1 to %d", maxEngine)
+		return fail(fmt.Errorf("%d streams at once are too few or too many", f.most), "give --streams from 1 to %d", maxEngine)
 	case f.most > 1 && !strings.HasSuffix(f.listen, ":0"):
-		return fail(errors.New("one port for several streams"), "leave out --listen: each stream has a port of its own; or give --streams 1")
+		return fail(errors.New("several streams cannot share one port"), "leave out --listen: each stream has a port of its own; or give --streams 1")
 	}
 	upload, err := f.capacity()
 	if err != nil {
 		return err
 	}
-	if f.auto {
-		return fail(errors.New("--upload auto with --engine"), "give the cap of all streams together, as in --upload 10M")
+	if f.auto && f.most > 1 && !f.noShare {
+		return fail(errors.New("several streams cannot each measure the uplink that they share"),
+			"give the cap of all streams together, as in --upload 10M, or --streams 1")
 	}
 	if _, err := f.buffer.config(); err != nil {
 		return err
 	}
 	if f.noShare {
-		upload = 0
+		upload, f.auto = 0, false
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
@@ -216,13 +217,16 @@ func (e *engine) start(o *opening) error {
 	n := e.flags.node
 	n.join = append(slices.Clone(o.link.Hosts), n.join...)
 	n.join = n.join[:min(len(n.join), maxJoin)]
-	h, err := n.start(e.ctx, e.console, e.logger, relay.Config{
+	ctx, cancel := context.WithCancel(e.ctx)
+	h, err := n.start(ctx, e.console, e.logger, relay.Config{
 		Key: host.NewKey(), Upload: e.upload, Streams: []stripe.ID{o.link.ID}, Play: true, Back: e.flags.delay,
 	}, e.upload > 0)
 	if err != nil {
+		cancel()
 		return err
 	}
-	if err := awaitStream(e.ctx, e.console, h, o.link.ID); err != nil {
+	if err := awaitStream(ctx, e.console, h, o.link.ID); err != nil {
+		cancel()
 		h.Leave()
 		return err
 	}
@@ -232,7 +236,6 @@ func (e *engine) start(o *opening) error {
 			o.name, o.media = cmp.Or(s.Info.Name, o.name), s.Info.Media
 		}
 	}
-	ctx, cancel := context.WithCancel(e.ctx)
 	o.host, o.live = h, httpd.NewBroadcaster()
 	o.plays = view.New(e.flags.delay, &broadcast{to: o.live})
 	cfg := httpd.DefaultConfig()
@@ -339,6 +342,9 @@ func (e *engine) status(urls []string) status {
 			continue
 		}
 		one := describe("view", o.host, o.plays, nil)
+		if e.flags.auto { // it is the only one
+			out.Upload, out.Uplink = one.Upload, one.Uplink
+		}
 		out.Streams = append(out.Streams, one.Streams...)
 		out.Bytes.In += one.Bytes.In
 		out.Bytes.Out += one.Bytes.Out

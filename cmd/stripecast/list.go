@@ -60,7 +60,7 @@ func runList(cmd *cobra.Command, c *console, f *listFlags) error {
 	case len(f.join) == 0:
 		return fail(errors.New("no pool is named"), "give --join with a member, as in --join pool.example.org:7070")
 	case f.wait < minListWait || f.wait > maxListWait:
-		return fail(fmt.Errorf("--wait %v", f.wait), "give --wait from %v to %v", minListWait, maxListWait)
+		return fail(fmt.Errorf("a wait of %v is too short or too long", f.wait), "give --wait from %v to %v", minListWait, maxListWait)
 	}
 	ctx := cmd.Context()
 	h, err := f.start(ctx, c, c.logger(verbose(cmd)), relay.Config{Key: host.NewKey(), Look: true}, true)

@@ -103,7 +103,7 @@ func verbose(cmd *cobra.Command) bool {
 // start runs a participant and, if there is a pool to join, waits for it.
 func (n *node) start(ctx context.Context, c *console, logger *slog.Logger, cfg relay.Config, gossip bool) (*host.Host, error) {
 	if len(n.join) > maxJoin {
-		return nil, fail(fmt.Errorf("%d hosts to join", len(n.join)), "name at most %d, in links and --join together", maxJoin)
+		return nil, fail(fmt.Errorf("%d hosts to join are too many", len(n.join)), "name at most %d, in links and --join together", maxJoin)
 	}
 	for _, j := range n.join {
 		if _, port, err := net.SplitHostPort(j); err != nil || !isPort(port) {

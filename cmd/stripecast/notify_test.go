@@ -59,14 +59,14 @@ func TestNotify(t *testing.T) {
 }
 
 // TestEngineService: systemd hears that an engine is ready and lives, and may have it
-// read its file again.
+// read its file again. One that has a single stream may measure the uplink.
 func TestEngineService(t *testing.T) {
 	l := systemd(t)
 	t.Setenv("WATCHDOG_USEC", "200000")
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	said, ended := &words{}, make(chan error, 1)
 	root := newRoot(&console{out: said, err: said})
-	root.SetArgs([]string{"view", "--engine", "--http", "127.0.0.1:0", "--config", file(t, "view:\n  engine: true\n")})
+	root.SetArgs([]string{"view", "--engine", "--streams", "1", "--upload", "auto", "--http", "127.0.0.1:0", "--config", file(t, "view:\n  engine: true\n")})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() { ended <- root.ExecuteContext(ctx) }()

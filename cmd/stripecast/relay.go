@@ -70,7 +70,7 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 	}
 	cfg := relay.Config{Key: host.NewKey(), Upload: upload, Download: download, Any: len(args) == 0}
 	if len(args) > relay.MaxStreams {
-		return fail(fmt.Errorf("%d links", len(args)), "a relay carries at most %d streams", relay.MaxStreams)
+		return fail(fmt.Errorf("%d links are too many", len(args)), "a relay carries at most %d streams", relay.MaxStreams)
 	}
 	for _, a := range args {
 		link, err := stripe.ParseLink(a)
@@ -177,10 +177,14 @@ func awaitStream(ctx context.Context, c *console, h *host.Host, id stripe.ID) er
 				c.say("asking the pool for the stream …")
 			}
 		case <-patience.C:
-			return fail(fmt.Errorf("nobody in the pool carries the stream %s", id.Short()),
-				"check that the source runs and that the link is the one it printed last")
+			return notCarried(id)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+func notCarried(id stripe.ID) error {
+	return fail(fmt.Errorf("nobody in the pool carries the stream %s", id.Short()),
+		"check that the source runs and that the link is the one it printed last")
 }
