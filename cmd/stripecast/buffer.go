@@ -130,7 +130,7 @@ func (b *buffer) openRecord(c *console, cfg store.Config) (*store.Store, error) 
 	}
 	if why := s.Stats().Problem; why != "" {
 		_ = s.Close() // it wrote nothing
-		return nil, fail(errors.New(why), "give --record a directory that can be made or written to, with more than %s free", size(store.DefaultFree))
+		return nil, fail(fmt.Errorf("%s: %s", dir, why), "give --record a directory that can be made or written to, with more than %s free", size(store.DefaultFree))
 	}
 	if quota := s.Stats().Quota; quota > 0 {
 		c.say("recording to %s, at most %s: then the oldest goes", dir, size(quota))

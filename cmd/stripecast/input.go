@@ -93,7 +93,7 @@ func (f *sourceFlags) fits(arg string) (err error) {
 	}
 	switch {
 	case f.password != "" && scheme != "listen":
-		return misuse(errors.New("nobody comes with a password"), "leave out --password, or name listen://HOST:PORT")
+		return misuse(errors.New("only who pushes to listen:// comes with a password"), "leave out --password, or name listen://HOST:PORT")
 	case f.loop && (scheme != "" || f.capture != ""):
 		return fail(errors.New("only a file can be sent again and again"), "leave out --loop, or name a file")
 	}

@@ -127,7 +127,7 @@ func nextEpoch(path string) (uint32, error) {
 	switch {
 	case err == nil:
 		if last, err = strconv.ParseUint(strings.TrimSpace(string(b)), 10, 32); err != nil {
-			return 0, fail(fmt.Errorf("%s is damaged: %w", path, err), "if the stream's last run was before now, remove the file")
+			return 0, fail(fmt.Errorf("%s is damaged: it holds no epoch", path), "if the stream's last run was before now, remove the file")
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return 0, fail(err, "%s", hint)

@@ -98,6 +98,8 @@ func tellApart(c *console, cmd *cobra.Command) {
 		if takes == nil {
 			takes = cobra.ArbitraryArgs
 		}
+		takes = explained(takes)
+		cmd.Args = takes
 		if cmd.Annotations[argsKey] != "" {
 			cmd.Args = func(cmd *cobra.Command, args []string) error {
 				if len(args) == 0 { // they may stand elsewhere
@@ -127,5 +129,17 @@ func tellApart(c *console, cmd *cobra.Command) {
 	}
 	for _, sub := range cmd.Commands() {
 		tellApart(c, sub)
+	}
+}
+
+// explained has it said which arguments a command takes. That there is no such command
+// Cobra says itself.
+func explained(takes cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		err := takes(cmd, args)
+		if err == nil || strings.HasPrefix(err.Error(), "unknown command") {
+			return err
+		}
+		return misuse(err, fmt.Sprintf("write: %s; %s --help says more", cmd.UseLine(), cmd.CommandPath()))
 	}
 }

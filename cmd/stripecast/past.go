@@ -193,10 +193,14 @@ func tellPast(ctx context.Context, c *console, past *rewind.Stream) rewind.Exten
 func openPast(ctx context.Context, past *rewind.Stream, from rewind.From) (*rewind.Reader, error) {
 	ctx, cancel := context.WithTimeout(ctx, datePatience)
 	defer cancel()
-	if err := past.Await(ctx); err != nil {
-		return nil, err
+	reader, err := (*rewind.Reader)(nil), past.Await(ctx)
+	if err == nil {
+		reader, err = past.Open(ctx, from, time.Now())
 	}
-	return past.Open(ctx, from, time.Now())
+	if err != nil {
+		return nil, fail(err, "leave out --from to see what is live")
+	}
+	return reader, nil
 }
 
 // tellSpeed says whether the past comes fast enough to be played.

@@ -316,7 +316,7 @@ func (r *report) verdict() error {
 		"more relays, so that none feeds a viewer many stripes, or a longer --delay survive more")
 }
 
-var errStreamEnded = errors.New("the stream ended before the rehearsal did")
+var errStreamEnded = fail(errors.New("the stream ended before the rehearsal did"), "rehearse with a stream that lasts, or with fewer --rounds")
 
 // rehearsal kills parents of viewers on purpose, again and again, and watches.
 type rehearsal struct {
@@ -389,7 +389,7 @@ func (r *rehearsal) see() ([]sight, error) {
 	all := r.look()
 	for i, s := range all {
 		if s.ended {
-			return nil, fail(errStreamEnded, "rehearse with a stream that lasts, or with fewer --rounds")
+			return nil, errStreamEnded
 		}
 		if len(r.watches) > 0 {
 			r.watches[i].see(s)

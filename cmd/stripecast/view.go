@@ -317,7 +317,7 @@ func (v *viewer) write(ctx context.Context) error {
 	reader, err := openPast(ctx, v.past, *v.from)
 	if err != nil {
 		v.closeFile()
-		return fail(err, "leave out --from to see what is live")
+		return err
 	}
 	defer func() {
 		if ctx.Err() == nil { // else the file's writer may be in it still, until we end

@@ -24,7 +24,7 @@ type Item struct {
 }
 
 // ErrList is wrapped by every refusal of a list.
-var ErrList = errors.New("bad playlist")
+var ErrList = m3u.ErrList
 
 // suffixes are of files in a directory that are played.
 var suffixes = []string{
@@ -136,7 +136,9 @@ func parse(text []byte, resolve func(string) (string, error)) ([]Item, error) {
 		read = enclosures
 	}
 	items, err := read(text)
-	if err != nil {
+	if errors.Is(err, ErrList) {
+		return nil, err
+	} else if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrList, err)
 	}
 	for i := range items {
