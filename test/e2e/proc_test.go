@@ -156,6 +156,9 @@ func (x *text) First() time.Time {
 	return x.first
 }
 
+// nobody is the number of the user and the group who own nothing.
+const nobody = 65534
+
 // proc is a process under way, the leader of a group of its own.
 type proc struct {
 	name     string
@@ -170,6 +173,7 @@ type options struct {
 	stdin  io.Reader
 	stdout io.Writer
 	env    []string
+	nobody bool // run it as the user nobody if we are root: it would not run as that
 }
 
 // launch starts any program. It is killed when the test ends, with all that it
@@ -183,6 +187,9 @@ func launch(t testing.TB, o options, name, path string, args ...string) *proc {
 	}
 	p.cmd.Env = append(os.Environ(), o.env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if o.nobody && os.Geteuid() == 0 {
+		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	}
 	p.cmd.WaitDelay = 2 * time.Second
 	p.began = time.Now()
 	if err := p.cmd.Start(); err != nil {
