@@ -14,8 +14,11 @@ import (
 
 // Offer is what is known of a stream of the pool. Records say all but Info, and may lie.
 type Offer struct {
-	ID     stripe.ID
-	Epoch  uint32
+	ID stripe.ID
+	// Epoch is Info's, and what follows is of it. Without an Info it is Claimed, the newest
+	// that any record tells of.
+	Epoch, Claimed uint32
+
 	Info   stripe.Info // signed by the source; the zero Info if nobody has told it
 	Source bool        // a node says that it is the source
 	Relays int         // nodes that say that they carry it and feed others, the source apart
@@ -45,10 +48,14 @@ func (c *Core) offers() (all []Offer) {
 				all = slices.Insert(all, i, Offer{ID: k.Stream})
 			}
 			o := &all[i]
-			if o.Epoch < k.Epoch {
-				*o = Offer{ID: o.ID, Epoch: k.Epoch}
-			} else if k.Epoch < o.Epoch {
-				continue // of a run that is over, or was another
+			o.Claimed = max(o.Claimed, k.Epoch)
+			if told := c.looked[k.Stream].info.Epoch; told > 0 {
+				o.Epoch = told // which the source has signed
+			} else if o.Epoch < k.Epoch {
+				*o = Offer{ID: o.ID, Epoch: k.Epoch, Claimed: o.Claimed}
+			}
+			if k.Epoch != o.Epoch {
+				continue // of a run that is over, or was another, or never was
 			}
 			o.Free += k.Free
 			o.Homes |= k.Homes
@@ -67,13 +74,14 @@ func (c *Core) offers() (all []Offer) {
 	return all
 }
 
-// look asks for the infos that are not known, those who say that they carry the stream.
-// Who is not connected is dialled first.
+// look asks for the infos that are not known: one of those who say that they carry the
+// newest run, which may be a lie, and one of all who carry a run that is not known. Who is
+// not connected is dialled first.
 func (c *Core) look(now time.Time) {
 	asked := 0
 	for _, o := range c.offers() {
 		l := c.looked[o.ID]
-		if o.Info.Epoch >= o.Epoch || asked == maxLooks || now.Sub(l.at) < lookAgain {
+		if o.Info.Epoch >= o.Claimed || asked == maxLooks || now.Sub(l.at) < lookAgain {
 			continue
 		}
 		asked++
@@ -81,9 +89,14 @@ func (c *Core) look(now time.Time) {
 		c.looked[o.ID] = l
 		carriers := slices.DeleteFunc(slices.Clone(c.book.All()), func(e *membership.Entry) bool {
 			k, ok := e.Carries(o.ID)
-			return !ok || e.Doubted || k.Epoch < o.Epoch
+			return !ok || e.Doubted || k.Epoch <= o.Info.Epoch
 		})
 		c.rnd.Shuffle(len(carriers), func(i, j int) { carriers[i], carriers[j] = carriers[j], carriers[i] })
+		newest := slices.IndexFunc(carriers, func(e *membership.Entry) bool {
+			k, _ := e.Carries(o.ID)
+			return k.Epoch == o.Claimed
+		})
+		carriers[0], carriers[newest] = carriers[newest], carriers[0]
 		for _, e := range carriers[:min(2, len(carriers))] {
 			if p := c.peer(e.Node); p != nil {
 				c.question(p, o.ID)

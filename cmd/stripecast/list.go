@@ -105,7 +105,7 @@ func awaitPool(ctx context.Context, h *host.Host, wait time.Duration) ([]relay.O
 		st := h.Status()
 		whole := true
 		for _, o := range st.Pool {
-			whole = whole && o.Info.Epoch >= o.Epoch
+			whole = whole && o.Info.Epoch >= o.Claimed
 		}
 		if n := st.Known + len(st.Pool); n != known {
 			known, calm = n, time.Now()
