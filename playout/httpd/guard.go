@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 )
 
@@ -55,4 +56,22 @@ func (s *Server) anywhere() bool {
 	}
 	addr, err := netip.ParseAddr(s.host)
 	return err == nil && addr.IsUnspecified()
+}
+
+// fromOthers reports whether a page that is not ours may be what asks: such a page must not
+// make us dial whom it likes. A browser says with Sec-Fetch-Site whose page it is (W3C Fetch
+// Metadata), but old ones do not, and none does over plain HTTP to another machine. Without
+// it, what is no browser is believed, and a browser only with an Origin or a Referer that is
+// ours.
+func fromOthers(r *http.Request) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site != "same-origin" && site != "none"
+	}
+	for _, from := range []string{r.Header.Get("Origin"), r.Referer()} {
+		if from != "" {
+			u, err := url.Parse(from)
+			return err != nil || u.Scheme != "http" || !strings.EqualFold(u.Host, r.Host)
+		}
+	}
+	return strings.HasPrefix(r.UserAgent(), "Mozilla/") // as every browser begins
 }

@@ -46,9 +46,8 @@ func PlayPath(hosts, name string, media stripe.Media) string {
 
 // playAny answers what lies below pathPlay.
 func (s *Server) playAny(w http.ResponseWriter, r *http.Request, what string) {
-	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
-		// A page of others must not make us dial whom it likes.
-		http.Error(w, "not for other sites' pages", http.StatusForbidden)
+	if fromOthers(r) {
+		http.Error(w, "not for pages of others, nor for a browser on another machine: open it in a player", http.StatusForbidden)
 		return
 	}
 	hosts, name, ok := strings.Cut(what, "/")

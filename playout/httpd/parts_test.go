@@ -64,20 +64,61 @@ func TestPlay(t *testing.T) {
 			t.Errorf("%s: to %q", c.path, to)
 		}
 	}
-	opened = nil
-	req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL()+"play/id@h:1/a.ts", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Sec-Fetch-Site", "cross-site")
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if resp.Body.Close(); resp.StatusCode != 403 || len(opened) > 0 {
-		t.Errorf("another site's page: %s, %q", resp.Status, opened)
-	}
 	if resp := open(t, "GET", serve(t, nil).URL()+"play/id@h:1/a.ts", ""); resp.StatusCode != 404 {
 		t.Errorf("of a relay: %s", resp.Status)
+	}
+}
+
+// TestPlayForOthers: no page of others has us open anything, whatever its browser tells of
+// it, and however its name leads to us; a player, and our own page, do.
+func TestPlayForOthers(t *testing.T) {
+	opened := 0
+	s := serve(t, func(c *Config) {
+		c.Play = func(context.Context, string, string) (*Part, error) {
+			opened++
+			return nil, ErrBusy
+		}
+	})
+	ours := strings.TrimSuffix(s.URL(), "/")
+	for _, c := range []struct {
+		name string
+		head []string
+		ok   bool
+	}{
+		{"a player", []string{"User-Agent", "VLC/3.0.24 LibVLC/3.0.24"}, true},
+		{"one that says nothing", []string{"User-Agent", ""}, true},
+		{"what was typed", []string{"Sec-Fetch-Site", "none", "User-Agent", "Mozilla/5.0"}, true},
+		{"our page", []string{"Sec-Fetch-Site", "same-origin", "User-Agent", "Mozilla/5.0"}, true},
+		{"our page, in an old browser", []string{"Referer", ours + "/", "User-Agent", "Mozilla/5.0"}, true},
+		{"our page's script", []string{"Origin", ours, "User-Agent", "Mozilla/5.0"}, true},
+		{"a page of others", []string{"Sec-Fetch-Site", "cross-site"}, false},
+		{"a page at another port", []string{"Sec-Fetch-Site", "same-site"}, false},
+		{"a page that lies about its Referer", []string{"Sec-Fetch-Site", "cross-site", "Referer", ours + "/"}, false},
+		{"a script of others", []string{"Origin", "http://evil.example"}, false},
+		{"a page without an origin", []string{"Origin", "null"}, false},
+		{"a page of the same name by another scheme", []string{"Origin", strings.Replace(ours, "http", "https", 1)}, false},
+		{"a picture in an old browser", []string{"Referer", "http://evil.example/x", "User-Agent", "Mozilla/5.0"}, false},
+		{"a picture that hides where it is", []string{"User-Agent", "Mozilla/5.0 (X11; Linux x86_64)"}, false},
+		{"a name that was made to lead here", []string{"Host", "evil.example"}, false},
+	} {
+		opened = 0
+		req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL()+"play/id@h:1/a.ts", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(c.head); i += 2 {
+			req.Header.Set(c.head[i], c.head[i+1])
+			if c.head[i] == "Host" {
+				req.Host = c.head[i+1]
+			}
+		}
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if want := map[bool]int{true: 503, false: 403}[c.ok]; resp.StatusCode != want || (opened == 1) != c.ok {
+			t.Errorf("%s: %s, opened %d", c.name, resp.Status, opened)
+		}
 	}
 }
