@@ -42,6 +42,34 @@ func (f *sourceFlags) openInput(ctx context.Context, c *console, arg string) (in
 	if err := f.fits(arg); err != nil {
 		return input{}, err
 	}
+	in, err := f.openAny(ctx, c, arg)
+	if err == nil && f.slate != "" {
+		in.bytes, err = f.slated(ctx, c, in)
+	}
+	if err != nil && in.stop != nil {
+		in.stop()
+	}
+	return in, err
+}
+
+// slated is an input with something to show while nothing comes of it.
+func (f *sourceFlags) slated(ctx context.Context, c *console, in input) (io.Reader, error) {
+	if !in.paced {
+		return nil, fail(errors.New("a file is never gone"), "leave out --slate, or name an INPUT that is live")
+	}
+	clip, err := os.ReadFile(f.slate)
+	if err != nil {
+		return nil, fail(err, "give --slate a file that exists")
+	}
+	s, err := ingest.Slate(ctx, in.bytes, clip, c.say)
+	if err != nil {
+		return nil, fail(err, "--slate takes an MPEG-TS; make one with: ffmpeg -loop 1 -i PICTURE -t 5 -pix_fmt yuv420p -f mpegts FILE.ts")
+	}
+	return s, nil
+}
+
+// openAny opens it, whatever it is.
+func (f *sourceFlags) openAny(ctx context.Context, c *console, arg string) (input, error) {
 	scheme := schemeOf(arg)
 	switch {
 	case f.playlist != "":

@@ -28,6 +28,7 @@ type sourceFlags struct {
 	description       string
 	password          string
 	capture, playlist string
+	slate             string
 	remux             bool
 	transcode         string
 	coded             float64 // what transcode says, in bits a second; 0: not at all
@@ -52,7 +53,8 @@ func newSource(c *console) *cobra.Command {
 			"                         curl with PUT or POST, butt or liquidsoap as to an Icecast\n" +
 			"  rtmp://…, rtsp://…, srt://…, and files of other kinds (mkv, mp4, flv …)\n" +
 			"                         what an installed ffmpeg reads; it only packs it anew\n\n" +
-			"An input from the network that is gone is waited for, and the stream goes on.",
+			"An input from the network that is gone is waited for, and the stream goes on; with\n" +
+			"--slate something is shown meanwhile.",
 		Example: "  ffmpeg -re -i film.mkv -c copy -f mpegts - | stripecast source --name film\n" +
 			"  stripecast source film.ts --loop --upload 50M\n" +
 			"  stripecast source listen://0.0.0.0:8000 --name radio\n" +
@@ -76,6 +78,7 @@ func newSource(c *console) *cobra.Command {
 	flags.StringVar(&f.password, passwordFlag, "", "`PASSWORD` of source clients at listen://, whose user is source (default: none on loopback, else a new one that is printed)")
 	flags.StringVar(&f.capture, "capture", "", "take what a capture `DEVICE` gives instead of INPUT, as in --capture /dev/video0; ffmpeg codes it")
 	flags.StringVar(&f.playlist, "playlist", "", "send the files of a `LIST` instead of INPUT, in order, for ever: an M3U list, a directory, or an RSS feed; a file or a URL")
+	flags.StringVar(&f.slate, "slate", "", "show this `FILE`, an MPEG-TS, again and again while a live INPUT brings nothing")
 	flags.BoolVar(&f.remux, "remux", false, "have ffmpeg read INPUT, whatever it is")
 	flags.StringVar(&f.transcode, "transcode", "", "have ffmpeg code INPUT anew, as H.264 and AAC, with this `RATE` in bits a second")
 	flags.Lookup("transcode").NoOptDefVal = "4M"

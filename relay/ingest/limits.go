@@ -53,6 +53,13 @@ const (
 	// in time; what is longer or later is refused.
 	maxClientHeader  = 16 << 10
 	clientHeaderTime = 5 * time.Second
+	// slateAfter is how long nothing may come before a slate is shown, and slateWait how
+	// long what came back may have no picture to begin at; then it begins anywhere. So it
+	// does when it has maxBack bytes. slateRead is how much is read at a time, in bytes.
+	slateAfter = 2 * time.Second
+	slateWait  = 5 * time.Second
+	maxBack    = 8 << 20
+	slateRead  = 32 << 10
 	// guessTime is how long the answer to a wrong password takes.
 	guessTime = time.Second
 )

@@ -184,6 +184,40 @@ func TestPushed(t *testing.T) {
 	}
 }
 
+// TestSlate: while no source client is there a viewer gets a slate, as MPEG-TS without a
+// break; then the next client's stream.
+func TestSlate(t *testing.T) {
+	need(t, "ffmpeg")
+	file := writeFile(t, "clip.ts", record(t, 0, 12*time.Second))
+	slate := ffmpeg(t, "slate.ts", join(pictures(2*time.Second, "160x120"), tone(2*time.Second, 220),
+		words("-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 25 -bf 0 -c:a aac -f mpegts"))...)
+	source, at := pushed(t, "--slate", slate)
+	push := func(name string) *proc {
+		return launch(t, options{}, name, "ffmpeg", "-v", "error", "-nostdin", "-re", "-i", file, "-map", "0", "-c", "copy", "-f", "mpegts", "-method", "PUT", at)
+	}
+	first := push("encoder")
+	viewer := startViewer(t, "viewer", source.linked(t), "-o", "-")
+	playing(t, viewer)
+	first.signal(t, syscall.SIGKILL)
+	source.says(t, "showing the slate", patience)
+	before := viewer.status(t).Blocks.Played
+	eventually(t, patience, "the slate plays", func() bool { return viewer.status(t).Blocks.Played > before+20 })
+	push("second encoder")
+	source.says(t, "the input is shown again", patience)
+	from := viewer.out.Len()
+	eventually(t, patience, "the input plays", func() bool { return viewer.out.Len() > from+2*second })
+	got := interrupted(t, source, viewer)
+	if !wholePackets(got) {
+		t.Errorf("the viewer has %d bytes, not of whole packets", len(got))
+	}
+	cutter := ts.NewCutter(ts.DefaultConfig())
+	for i, c := range cutter.Write(time.Now(), got) {
+		if c.Discontinuity && i > 0 && strings.Contains(viewer.err.String(), "skipped 0") {
+			t.Errorf("block %d of what the viewer has is broken off from the one before", i)
+		}
+	}
+}
+
 // TestRadio: an Icecast source client brings MP3 with a password, and its titles are in
 // the stream's info at a viewer.
 func TestRadio(t *testing.T) {
