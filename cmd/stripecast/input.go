@@ -63,7 +63,7 @@ func (f *sourceFlags) slated(ctx context.Context, c *console, in input) (io.Read
 	}
 	s, err := ingest.Slate(ctx, in.bytes, clip, c.say)
 	if err != nil {
-		return nil, fail(err, "--slate takes an MPEG-TS; make one with: ffmpeg -loop 1 -i PICTURE -t 5 -pix_fmt yuv420p -f mpegts FILE.ts")
+		return nil, fail(err, "--slate takes an MPEG-TS; make one with: ffmpeg -loop 1 -i PICTURE -t 5 -c:v libx264 -pix_fmt yuv420p -f mpegts FILE.ts")
 	}
 	return s, nil
 }
