@@ -55,7 +55,7 @@ func messages() []Message {
 		&Ask{Stream: id},
 		&Sample{Stream: id, Info: []byte{}},
 		&Sample{Stream: id, Info: filled(0x40, 6), Records: recordsOf(2, 3)},
-		&Sample{Stream: id, Info: filled(0x40, stripe.MaxInfo), Records: recordsOf(MaxSample, 200)},
+		&Sample{Stream: id, Info: filled(0x40, stripe.MaxInfo), Records: recordsOf(MaxSample, 195)},
 		&Subscribe{Stream: id, Stripe: 0},
 		&Subscribe{Stream: id, Stripe: 3, From: 0x010203040506, Back: 1500 * time.Millisecond, Fresh: true},
 		&Subscribe{Stream: id, Stripe: last, From: 1<<48 - 1, Back: 0xffff * time.Millisecond,

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stripecast/stripecast/stripe/wire"
@@ -56,25 +57,40 @@ type Info struct {
 	// Title is what plays at the moment, Description what the stream is; for people,
 	// and "" if nothing is said.
 	Title, Description string
+	// Thumbnail is where a picture of the stream is, a ValidThumbnail; "" if there is none.
+	// Whoever fetches it tells its host who watches.
+	Thumbnail string
 }
 
 // ErrInfo is wrapped by every refusal of an Info's bytes.
 var ErrInfo = errors.New("bad stream info")
 
-const infoDomain = "stripecast info v2\x00"
+// infoDomain and pictureDomain are what versions 2 and 3 are signed with.
+const (
+	infoDomain    = "stripecast info v2\x00"
+	pictureDomain = "stripecast info v3\x00"
+)
 
-// The layout on the wire, in order: version 2, stream 32, epoch 4, seq 4, k 1,
+// The layout on the wire, in order: version 1, stream 32, epoch 4, seq 4, k 1,
 // m 1, block time 2 (ms), rate 6 (bits/s), media 1, root 32, name 1+…, title 1+…,
-// description 1+…, and the signature 64 over domain and all before it.
-const infoVersion = 2
+// description 1+…, and the signature 64 over domain and all before it. An info with a
+// thumbnail, and no other, is version 3, and has that 1+… behind the description.
+const (
+	infoVersion    = 2
+	pictureVersion = 3
+)
 
 // MaxInfo is the longest encoded Info, in bytes.
-const MaxInfo = 87 + MaxName + MaxTitle + MaxDescription + ed25519.SignatureSize
+const MaxInfo = 88 + MaxName + MaxTitle + MaxDescription + MaxThumbnail + ed25519.SignatureSize
 
 // Sign encodes the info and signs it with the stream's key.
 func (i Info) Sign(key ed25519.PrivateKey) []byte {
+	version, domain := uint8(infoVersion), infoDomain
+	if i.Thumbnail != "" {
+		version, domain = pictureVersion, pictureDomain
+	}
 	var w wire.Writer
-	w.U8(infoVersion)
+	w.U8(version)
 	w.Raw(i.Stream[:])
 	w.U32(i.Epoch)
 	w.U32(i.Seq)
@@ -87,7 +103,10 @@ func (i Info) Sign(key ed25519.PrivateKey) []byte {
 	w.Bytes8([]byte(i.Name))
 	w.Bytes8([]byte(i.Title))
 	w.Bytes8([]byte(i.Description))
-	w.Raw(ed25519.Sign(key, append([]byte(infoDomain), w.B...)))
+	if version == pictureVersion {
+		w.Bytes8([]byte(i.Thumbnail))
+	}
+	w.Raw(ed25519.Sign(key, append([]byte(domain), w.B...)))
 	return w.B
 }
 
@@ -100,8 +119,13 @@ func OpenInfo(b []byte) (Info, error) {
 	body, sig := b[:len(b)-ed25519.SignatureSize], b[len(b)-ed25519.SignatureSize:]
 	r := wire.NewReader(body)
 	var i Info
-	if v := r.U8(); v != infoVersion {
-		return refuse(fmt.Sprintf("version %d", v))
+	version, domain := r.U8(), infoDomain
+	switch version {
+	case infoVersion:
+	case pictureVersion:
+		domain = pictureDomain
+	default:
+		return refuse(fmt.Sprintf("version %d", version))
 	}
 	r.Copy(i.Stream[:])
 	i.Epoch = r.U32()
@@ -115,6 +139,9 @@ func OpenInfo(b []byte) (Info, error) {
 	i.Name = string(r.Bytes8())
 	i.Title = string(r.Bytes8())
 	i.Description = string(r.Bytes8())
+	if version == pictureVersion {
+		i.Thumbnail = string(r.Bytes8())
+	}
 	if err := r.Done(); err != nil {
 		return refuse(err)
 	}
@@ -132,13 +159,27 @@ func OpenInfo(b []byte) (Info, error) {
 		return refuse("title")
 	case !ValidText(i.Description, MaxDescription):
 		return refuse("description")
+	case !ValidThumbnail(i.Thumbnail) || version == pictureVersion && i.Thumbnail == "":
+		return refuse("thumbnail")
 	case CheckKey(i.Stream) != nil || CheckKey(i.Root) != nil:
 		return refuse(ErrWeakKey)
 	}
-	if !ed25519.Verify(i.Stream[:], append([]byte(infoDomain), body...), sig) {
+	if !ed25519.Verify(i.Stream[:], append([]byte(domain), body...), sig) {
 		return refuse("signature")
 	}
 	return i, nil
+}
+
+// ValidThumbnail reports whether s may say where a stream's picture is: "", or at most
+// MaxThumbnail bytes that begin with https:// and a host, all of them ASCII that is seen, and
+// none a quote.
+func ValidThumbnail(s string) bool {
+	if s == "" {
+		return true
+	}
+	rest, ok := strings.CutPrefix(s, "https://")
+	return ok && len(s) <= MaxThumbnail && rest != "" && rest[0] != '/' &&
+		!strings.ContainsFunc(rest, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' })
 }
 
 // SlotRate is what feeding one child one stripe costs, in bits a second on the

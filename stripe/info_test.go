@@ -14,6 +14,7 @@ func TestInfo(t *testing.T) {
 	long := sampleInfo()
 	long.Name, long.Media, long.BlockTime, long.Layout = strings.Repeat("ü", MaxName/2), MediaOpaque, MaxBlockTime, Layout{K: 60, M: 4}
 	long.Title, long.Description = strings.Repeat("ö", MaxTitle/2), strings.Repeat("d", MaxDescription)
+	long.Thumbnail = "https://" + strings.Repeat("h", MaxThumbnail-8)
 	long.Rate, long.Epoch, long.Seq = 1<<48-1, 1<<32-1, 1<<32-1
 	for _, want := range []Info{sampleInfo(), long} {
 		b := want.Sign(keyOf(1))
@@ -46,16 +47,21 @@ func TestInfo(t *testing.T) {
 
 func TestInfoRefuses(t *testing.T) {
 	for name, change := range map[string]func(*Info){
-		"no shards":       func(i *Info) { i.Layout = Layout{0, 4} },
-		"too many shards": func(i *Info) { i.Layout = Layout{60, 5} },
-		"no block time":   func(i *Info) { i.BlockTime = 0 },
-		"long block time": func(i *Info) { i.BlockTime = MaxBlockTime + time.Millisecond },
-		"media":           func(i *Info) { i.Media = mediaCount },
-		"long name":       func(i *Info) { i.Name = strings.Repeat("n", MaxName+1) },
-		"long title":      func(i *Info) { i.Title = strings.Repeat("t", MaxTitle+1) },
-		"title of lines":  func(i *Info) { i.Title = "one\ntwo" },
-		"no text":         func(i *Info) { i.Description = "\xff" },
-		"no root":         func(i *Info) { i.Root = [32]byte{} },
+		"no shards":             func(i *Info) { i.Layout = Layout{0, 4} },
+		"too many shards":       func(i *Info) { i.Layout = Layout{60, 5} },
+		"no block time":         func(i *Info) { i.BlockTime = 0 },
+		"long block time":       func(i *Info) { i.BlockTime = MaxBlockTime + time.Millisecond },
+		"media":                 func(i *Info) { i.Media = mediaCount },
+		"long name":             func(i *Info) { i.Name = strings.Repeat("n", MaxName+1) },
+		"long title":            func(i *Info) { i.Title = strings.Repeat("t", MaxTitle+1) },
+		"title of lines":        func(i *Info) { i.Title = "one\ntwo" },
+		"no text":               func(i *Info) { i.Description = "\xff" },
+		"thumbnail in the open": func(i *Info) { i.Thumbnail = "http://example.org/x.jpg" },
+		"thumbnail of nobody":   func(i *Info) { i.Thumbnail = "https:///x.jpg" },
+		"thumbnail quoted":      func(i *Info) { i.Thumbnail = `https://example.org/"` },
+		"thumbnail of words":    func(i *Info) { i.Thumbnail = "https://example.org/a b" },
+		"thumbnail not ASCII":   func(i *Info) { i.Thumbnail = "https://example.org/ü" },
+		"no root":               func(i *Info) { i.Root = [32]byte{} },
 	} {
 		i := sampleInfo()
 		change(&i)
@@ -96,6 +102,9 @@ func TestMediaNames(t *testing.T) {
 func FuzzOpenInfo(f *testing.F) {
 	f.Add(sampleInfo().Sign(keyOf(1)))
 	f.Add(Info{}.Sign(keyOf(1)))
+	pictured := sampleInfo()
+	pictured.Thumbnail = "https://example.org/picture.jpg"
+	f.Add(pictured.Sign(keyOf(1)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// Signed anew, so that what lies behind the signature is reached too.
 		if n := len(b) - ed25519.SignatureSize; n > 0 && n < MaxInfo {
@@ -103,7 +112,11 @@ func FuzzOpenInfo(f *testing.F) {
 			if id := IDOf(keyOf(1)); n > 33 {
 				copy(body[1:], id[:])
 			}
-			b = append(body, ed25519.Sign(keyOf(1), append([]byte(infoDomain), body...))...)
+			domain := infoDomain
+			if body[0] == pictureVersion {
+				domain = pictureDomain
+			}
+			b = append(body, ed25519.Sign(keyOf(1), append([]byte(domain), body...))...)
 		}
 		i, err := OpenInfo(b)
 		if err != nil {

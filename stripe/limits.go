@@ -29,6 +29,8 @@ const (
 	// stream is, in bytes.
 	MaxTitle       = 128
 	MaxDescription = 255
+	// MaxThumbnail is the longest URL of a stream's picture, in bytes.
+	MaxThumbnail = 255
 
 	maxPath = 6 // log2(MaxShards)
 )

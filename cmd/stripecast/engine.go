@@ -51,6 +51,7 @@ type engine struct {
 type heard struct {
 	link  stripe.Link // with the stream's name
 	media stripe.Media
+	logo  string // the URL of a picture
 }
 
 // opening is a stream that is open, or about to be.
@@ -60,6 +61,7 @@ type opening struct {
 	err   error         // why it could not be opened
 	name  string        // as the source calls it, else the link, else its ID
 	media stripe.Media
+	logo  string // the URL of a picture
 	part  *httpd.Part
 	host  *host.Host
 	plays *view.Player
@@ -233,7 +235,7 @@ func (e *engine) start(o *opening) error {
 	o.name = cmp.Or(o.link.Name, o.link.ID.Short())
 	for _, s := range h.Status().Streams {
 		if s.Info.Stream == o.link.ID {
-			o.name, o.media = cmp.Or(s.Info.Name, o.name), s.Info.Media
+			o.name, o.media, o.logo = cmp.Or(s.Info.Name, o.name), s.Info.Media, s.Info.Thumbnail
 		}
 	}
 	o.host, o.live = h, httpd.NewBroadcaster()
@@ -271,7 +273,7 @@ func (e *engine) learn(o *opening) {
 	link := o.link
 	link.Name = o.name
 	e.known = slices.DeleteFunc(e.known, func(k heard) bool { return k.link.ID == link.ID })
-	if e.known = append(e.known, heard{link, o.media}); len(e.known) > maxKnown {
+	if e.known = append(e.known, heard{link, o.media, o.logo}); len(e.known) > maxKnown {
 		e.known = slices.Delete(e.known, 0, 1)
 	}
 }
@@ -288,7 +290,7 @@ func (e *engine) channels() (all []httpd.Channel) {
 	defer e.mu.Unlock()
 	for _, k := range e.known {
 		all = append(all, httpd.Channel{
-			ID: k.link.ID.String(), Name: k.link.Name, Group: channelGroup, Radio: k.media.Radio(),
+			ID: k.link.ID.String(), Name: k.link.Name, Group: channelGroup, Radio: k.media.Radio(), Logo: k.logo,
 			Path: httpd.PlayPath(playedHosts(k.link), k.link.Name, k.media),
 		})
 	}

@@ -76,11 +76,11 @@ func TestEngineChannels(t *testing.T) {
 	e := newEngine(1)
 	for i := range byte(maxKnown + 1) {
 		link := stripe.Link{ID: stripe.ID{i}, Hosts: []string{"[::1]:7070", "example.org:1"}, Name: "of the link"}
-		e.learn(&opening{link: link, name: "as it says", media: stripe.MediaMP3})
+		e.learn(&opening{link: link, name: "as it says", media: stripe.MediaMP3, logo: "https://example.org/x.png"})
 	}
 	all := e.channels()
 	want := "/play/" + stripe.ID{maxKnown}.String() + "@--1.ipv6-literal.net:7070,example.org:1/as%20it%20says.mp3"
-	if c := all[len(all)-1]; len(all) != maxKnown || !c.Radio || c.Name != "as it says" || c.Path != want {
+	if c := all[len(all)-1]; len(all) != maxKnown || !c.Radio || c.Name != "as it says" || c.Logo != "https://example.org/x.png" || c.Path != want {
 		t.Errorf("%d channels, the last %+v, want %s", len(all), c, want)
 	}
 	if all[0].ID != (stripe.ID{1}).String() {

@@ -121,9 +121,10 @@ type listed struct {
 	ID     string `json:"stream"`
 	Name   string `json:"name"`
 	Link   string `json:"link"`
-	Media  string `json:"media"`  // empty: the stream's info did not come
-	Rate   uint64 `json:"rate"`   // bits/s; 0: likewise
-	Layout string `json:"layout"` // likewise
+	Image  string `json:"thumbnail"` // where a picture of it is, or empty
+	Media  string `json:"media"`     // empty: the stream's info did not come
+	Rate   uint64 `json:"rate"`      // bits/s; 0: likewise
+	Layout string `json:"layout"`    // likewise
 	Epoch  uint32 `json:"epoch"`
 	Source bool   `json:"source"`     // a source says that it is there
 	Relays int    `json:"relays"`     // that carry it and feed others, viewers that share among them
@@ -137,6 +138,7 @@ func describeOffer(o relay.Offer, join []string) listed {
 	link := stripe.Link{ID: o.ID, Hosts: join[:min(len(join), stripe.MaxHosts)]}
 	if o.Info.Epoch > 0 {
 		link.Name = o.Info.Name
+		l.Image = o.Info.Thumbnail
 		l.Name, l.Media, l.Rate, l.Layout = o.Info.Name, o.Info.Media.String(), o.Info.Rate, o.Info.Layout.String()
 		l.Spare = bits.OnesCount64(o.Homes) - o.Info.Layout.K
 		if o.Source {

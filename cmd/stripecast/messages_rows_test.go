@@ -261,6 +261,7 @@ func sourceMessages() []message {
 		{src("--block", "1ms"), "blocks of 1ms are too short or too long", "give --block from 10ms to 500ms"},
 		{src("--name", "a\nb"), `"a\nb" cannot be a name`, "give --name of at most 64 bytes, without control characters"},
 		{src("--description", "a\nb"), `"a\nb" cannot be a description`, "give --description of at most 255 bytes, without control characters"},
+		{src("--thumbnail", "http://example.org/x.jpg"), `"http://example.org/x.jpg" cannot be a thumbnail`, "give --thumbnail an https:// URL of at most 255 bytes, without spaces, quotes or letters beyond ASCII"},
 		{src("--upload", "fast"), `"fast" is no rate`, rateHint},
 		{src("--buffer-quota", "much"), `"much" is no number of bytes`, "give bytes as in 500M, 2G or 2GiB"},
 		{src("--join", "a:1,b:1,c:1,d:1,e:1,f:1,g:1,h:1,i:1,j:1,k:1,l:1,m:1,n:1,o:1,p:1,q:1,r:1,s:1,t:1,u:1,v:1,w:1,x:1,y:1,z:1,a:2,b:2,c:2,d:2,e:2,f:2,g:2", "{dir}/clip.ts"), "33 hosts to join are too many", "name at most 32, in links and --join together"},

@@ -193,12 +193,12 @@ type site struct {
 	count func() uint64
 }
 
-// titleOf is what plays of the stream that a participant carries, or of its first.
-func titleOf(h *host.Host) string {
+// infoOf is the info of the stream that a participant carries, or of its first.
+func infoOf(h *host.Host) (info stripe.Info) {
 	if streams := h.Status().Streams; len(streams) > 0 {
-		return streams[0].Info.Title
+		info = streams[0].Info
 	}
-	return ""
+	return info
 }
 
 func (s *site) serve() (*web, error) {
@@ -208,7 +208,8 @@ func (s *site) serve() (*web, error) {
 	cfg := httpd.DefaultConfig()
 	cfg.Addr, cfg.Fallback, cfg.Name, cfg.Stream, cfg.Past = s.addr, s.fallback, s.name, s.stream, s.past
 	cfg.Status = func() any { return s.status(w.urls) }
-	cfg.Title = func() string { return titleOf(s.host) }
+	cfg.Title = func() string { return infoOf(s.host).Title }
+	cfg.Thumbnail = func() string { return infoOf(s.host).Thumbnail }
 	cfg.Forest = func() any { return s.forest() }
 	cfg.Metrics = newMetrics(func() scrape { return scrape{s.status(w.urls), s.host.Net(), w.clients()} })
 	cfg.Channels = s.channels

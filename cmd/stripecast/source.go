@@ -26,6 +26,7 @@ type sourceFlags struct {
 	node
 	key, name, layout string
 	description       string
+	thumbnail         string
 	password          string
 	capture, playlist string
 	slate             string
@@ -75,6 +76,7 @@ func newSource(c *console) *cobra.Command {
 	flags.StringVar(&f.key, "key", "", "`FILE` with the stream's key, made if missing (default: source.key in the user's config directory)")
 	flags.StringVar(&f.name, "name", httpd.DefaultName, "the stream's `NAME`, for people")
 	flags.StringVar(&f.description, "description", "", "what the stream is, for people: a `TEXT` of one line")
+	flags.StringVar(&f.thumbnail, "thumbnail", "", "https `URL` of a picture of the stream, for lists of channels: a player that shows it tells its host who watches")
 	flags.StringVar(&f.password, passwordFlag, "", "`PASSWORD` of source clients at listen://, whose user is source (default: none on loopback, else a new one that is printed)")
 	flags.StringVar(&f.capture, "capture", "", "take what a capture `DEVICE` gives instead of INPUT, as in --capture /dev/video0; ffmpeg codes it")
 	flags.StringVar(&f.playlist, "playlist", "", "send the files of a `LIST` instead of INPUT, in order, for ever: an M3U list, a directory, or an RSS feed; a file or a URL")
@@ -116,7 +118,7 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	}
 	logger := c.logger(verbose(cmd))
 	cfg := source.Config{
-		Key: key, Name: f.name, Description: f.description, Input: in.bytes, Paced: in.paced, Opaque: f.opaque, Logger: logger,
+		Key: key, Name: f.name, Description: f.description, Thumbnail: f.thumbnail, Input: in.bytes, Paced: in.paced, Opaque: f.opaque, Logger: logger,
 		Layout: layout, LayoutFixed: cmd.Flags().Changed("layout"),
 		BlockTime: f.block, BlockTimeFixed: cmd.Flags().Changed("block"),
 	}
@@ -187,6 +189,9 @@ func (f *sourceFlags) check() (layout stripe.Layout, upload float64, err error) 
 	}
 	if !stripe.ValidText(f.description, stripe.MaxDescription) {
 		return layout, 0, fail(fmt.Errorf("%q cannot be a description", f.description), "give --description of at most %d bytes, without control characters", stripe.MaxDescription)
+	}
+	if !stripe.ValidThumbnail(f.thumbnail) {
+		return layout, 0, fail(fmt.Errorf("%q cannot be a thumbnail", f.thumbnail), "give --thumbnail an https:// URL of at most %d bytes, without spaces, quotes or letters beyond ASCII", stripe.MaxThumbnail)
 	}
 	upload, err = f.capacity()
 	return layout, upload, err

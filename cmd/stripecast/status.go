@@ -45,6 +45,7 @@ type streamStatus struct {
 	Name     string         `json:"name"`
 	Title    string         `json:"title"`       // what plays at the moment
 	About    string         `json:"description"` // what the stream is
+	Picture  string         `json:"thumbnail"`   // where a picture of it is: a URL, or empty
 	Media    string         `json:"media"`
 	Layout   string         `json:"layout"`
 	Epoch    uint32         `json:"epoch"`
@@ -182,7 +183,7 @@ func describeView(h *host.Host, player *view.Player, past *rewind.Stream, urls [
 
 func describeStream(s relay.StreamStatus) streamStatus {
 	d := streamStatus{
-		Stream: s.Info.Stream.String(), Name: s.Info.Name, Title: s.Info.Title, About: s.Info.Description, Media: s.Info.Media.String(),
+		Stream: s.Info.Stream.String(), Name: s.Info.Name, Title: s.Info.Title, About: s.Info.Description, Picture: s.Info.Thumbnail, Media: s.Info.Media.String(),
 		Layout: s.Info.Layout.String(), Epoch: s.Info.Epoch, Rate: s.Info.Rate,
 		Block: s.Info.BlockTime.Seconds(), Ended: s.Ended, Spare: s.Spare, Live: s.Live,
 		Children: s.Children, Slots: s.Slots, Window: s.Window, Counters: s.Counters,

@@ -201,7 +201,7 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 		addr: f.http, fallback: !httpGiven, name: link.Name, stream: v.live, past: v.past, host: h,
 		status:   func(urls []string) status { return describeView(h, player, v.past, urls) },
 		forest:   func() forestStatus { return describeForest("view", h, player, rates) },
-		channels: v.channels(link),
+		channels: v.channels(link, h),
 		ready:    v.ready,
 		count:    func() uint64 { return player.Stats().Played },
 	}).serve()

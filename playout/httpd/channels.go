@@ -25,6 +25,7 @@ type Channel struct {
 	Group string // under which players show it
 	Radio bool   // it has no pictures
 	Path  string // on this server
+	Logo  string // the URL of a picture, for players; "" if there is none
 }
 
 // channels answers pathChannels: a playlist with what Kodi, Jellyfin, TVHeadend and VLC
@@ -35,6 +36,9 @@ func (s *Server) channels(w http.ResponseWriter, r *http.Request) {
 	for _, c := range s.cfg.Channels() {
 		name := stripe.Printable(c.Name)
 		fmt.Fprintf(&b, "#EXTINF:-1 tvg-id=\"%s\" tvg-name=\"%s\" group-title=\"%s\"", quoted(c.ID), quoted(name), quoted(stripe.Printable(c.Group)))
+		if c.Logo != "" {
+			fmt.Fprintf(&b, " tvg-logo=\"%s\"", quoted(stripe.Printable(c.Logo)))
+		}
 		if c.Radio {
 			b.WriteString(" radio=\"true\"")
 		}
@@ -52,6 +56,7 @@ func (s *Server) xspf(w http.ResponseWriter, r *http.Request) {
 	type track struct {
 		Location string `xml:"location"`
 		Title    string `xml:"title"`
+		Image    string `xml:"image,omitempty"`
 	}
 	list := struct {
 		XMLName xml.Name `xml:"http://xspf.org/ns/0/ playlist"`
@@ -63,7 +68,10 @@ func (s *Server) xspf(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	list.Tracks = []track{{"http://" + s.authority(r) + path, list.Title}}
+	list.Tracks = []track{{Location: "http://" + s.authority(r) + path, Title: list.Title}}
+	if s.cfg.Thumbnail != nil {
+		list.Tracks[0].Image = s.cfg.Thumbnail()
+	}
 	b, err := xml.MarshalIndent(list, "", "  ")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)

@@ -66,6 +66,9 @@ type Config struct {
 	// Title is what plays at this moment, for those who listen to a radio; nil, or "",
 	// is Name. It is called by many goroutines at once.
 	Title func() string
+	// Thumbnail is the URL of a picture of the stream, for players; nil, or "", is none. It
+	// is called by many goroutines at once.
+	Thumbnail func() string
 	// StartTimeout is how long a player waits for the stream's first block before
 	// it is answered 503. Default 30 s.
 	StartTimeout time.Duration

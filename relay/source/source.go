@@ -50,6 +50,8 @@ type Config struct {
 	Name string
 	// Description is what the stream is, for people; it must be a stripe.ValidText.
 	Description string
+	// Thumbnail is where a picture of it is; it must be a stripe.ValidThumbnail.
+	Thumbnail string
 	// Input is read to its end. It may return a Mark between bytes.
 	Input io.Reader
 	// Paced says that the input comes at its own pace, as a camera's does. One
@@ -195,7 +197,7 @@ func (s *Source) decide(rate float64, began time.Time) error {
 	s.info = stripe.Info{
 		Stream: stripe.IDOf(s.cfg.Key),
 		Layout: layout, BlockTime: blockTime, Rate: uint64(rate),
-		Media: media, Name: s.cfg.Name, Title: s.title, Description: s.cfg.Description,
+		Media: media, Name: s.cfg.Name, Title: s.title, Description: s.cfg.Description, Thumbnail: s.cfg.Thumbnail,
 	}
 	return nil
 }

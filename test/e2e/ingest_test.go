@@ -222,7 +222,7 @@ func TestSlate(t *testing.T) {
 // the stream's info at a viewer.
 func TestRadio(t *testing.T) {
 	need(t, "ffmpeg", "curl")
-	source, at := pushed(t, "--password", "hackme", "--description", "tones")
+	source, at := pushed(t, "--password", "hackme", "--description", "tones", "--thumbnail", "https://example.org/tones.png")
 	mount := strings.Replace(at, "http://", "icecast://source:hackme@", 1)
 	launch(t, options{}, "client", "ffmpeg", join(words("-v error -nostdin -re"), tone(12*time.Second, 440),
 		words("-c:a libmp3lame -b:a 128k -f mp3 -content_type audio/mpeg "+mount))...)
@@ -234,6 +234,9 @@ func TestRadio(t *testing.T) {
 		st := viewer.status(t)
 		return st.Title == "Sine - 440" && st.Description == "tones" && st.Media == "mp3"
 	})
+	if list := output(t, "curl", "-sS", viewer.url+"channels.m3u"); !strings.Contains(list, ` tvg-logo="https://example.org/tones.png" radio="true",live`) {
+		t.Errorf("the list of channels is\n%s", list)
+	}
 	listener := launch(t, options{}, "listener", "curl", "-sS", "-H", "Icy-MetaData: 1", viewer.url+"stream")
 	eventually(t, patience, "a listener hears the title", func() bool {
 		return strings.Contains(listener.out.String(), "StreamTitle='Sine - 440';")

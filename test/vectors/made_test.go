@@ -74,6 +74,13 @@ func info() stripe.Info {
 	}
 }
 
+// pictured is an info with a thumbnail.
+func pictured() stripe.Info {
+	i := info()
+	i.Seq, i.Thumbnail = 3, "https://example.org/film.jpg"
+	return i
+}
+
 func record() membership.Record {
 	return membership.Record{
 		Node: relayID, Seq: 1700000000123, TTL: 10 * time.Minute, Slots: 12,

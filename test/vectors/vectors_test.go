@@ -103,6 +103,10 @@ func TestInfo(t *testing.T) {
 	if err != nil || got != info() {
 		t.Errorf("info is read as %+v, %v", got, err)
 	}
+	compare(t, "info3", pictured().Sign(streamKey))
+	if got, err := stripe.OpenInfo(bytesOf(t, "info3")); err != nil || got != pictured() {
+		t.Errorf("info3 is read as %+v, %v", got, err)
+	}
 }
 
 func TestRecord(t *testing.T) {
@@ -221,7 +225,7 @@ func decode(name string, b []byte) (err error) {
 	switch name {
 	case "shard":
 		_, err = parseShard(b)
-	case "info":
+	case "info", "info3":
 		_, err = stripe.OpenInfo(b)
 	case "record":
 		_, err = membership.OpenRecord(b)
