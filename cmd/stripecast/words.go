@@ -72,16 +72,17 @@ func (c *console) words() *slog.Logger {
 	return slog.New(&teller{c: c})
 }
 
-// logger writes the inner life of a command: errors or, if asked to, all of it.
+// logger writes the inner life of a command: errors or, if asked to, all of it; the same
+// warning or error once a minute.
 func (c *console) logger(verbose bool) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: slog.LevelError}
 	if verbose {
 		opts.Level = slog.LevelDebug
 	}
 	if c.json {
-		return slog.New(slog.NewJSONHandler(c.err, opts))
+		return slog.New(newSeldom(slog.NewJSONHandler(c.err, opts)))
 	}
-	return slog.New(slog.NewTextHandler(c.err, opts))
+	return slog.New(newSeldom(slog.NewTextHandler(c.err, opts)))
 }
 
 // explain says what went wrong and what to do, and returns the exit code.
