@@ -43,6 +43,17 @@ var unheard = map[string]string{
 	"%w: block time %v is not above 0 and up to %v": "a viewer is not asked for it",
 	"block %d: %w":                                  "nobody has the block: of a stream that others carry",
 	"the demo needs UDP on 127.0.0.1":               "a machine without loopback",
+	"ffmpeg says that it has ended":                 "it is waited for then",
+	"ffmpeg got nothing for %v":                     "likewise",
+	"nothing came for %v":                           "likewise",
+	"the server has ended it":                       "likewise",
+	"the server sends %q, not %q":                   "likewise",
+	"the playlist has had nothing new for %v":       "likewise",
+	"a segment of %d bytes: %w":                     "likewise",
+	"it is of another kind than the items before":   "a station passes it over, and says so",
+	"reading the input: %w":                         "a disk that breaks while it is read",
+	"quicnet: %w":                                   "a key that is none",
+	"listen address %q: %w":                         "relay/host looks at it before",
 	"%w %v: parity cannot be negative":              "a layout that is read has no sign",
 }
 
@@ -65,6 +76,7 @@ func newPlaces(t *testing.T) *strings.Replacer {
 	write("longest.m3u", strings.Repeat("#\n", station.MaxList/2+1))
 	write("latin.m3u", "caf\xe9.mp3\n")
 	write("hls.m3u", "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\na.ts\n")
+	write("odd.m3u", "kept.epoch\n")
 	for _, tag := range []string{"TARGETDURATION", "MEDIA-SEQUENCE", "STREAM-INF"} {
 		write(tag+".m3u", "#EXT-X-"+tag+":BANDWIDTH=x\n")
 	}
@@ -95,6 +107,20 @@ func strange(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "{}")
 	case "/list.m3u":
 		io.WriteString(w, "file:///etc/passwd\n")
+	case "/loop":
+		http.Redirect(w, r, "/loop", http.StatusFound)
+	case "/plain.m3u8":
+		io.WriteString(w, "#EXTM3U\na.ts\n")
+	case "/apart.m3u8":
+		io.WriteString(w, "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",URI=\"a.m3u8\"\n#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nx.m3u8\n")
+	case "/deep.m3u8":
+		io.WriteString(w, "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\ndeep.m3u8\n")
+	case "/lost.m3u8":
+		io.WriteString(w, "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nnone.txt\n")
+	case "/none.m3u8":
+		io.WriteString(w, "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nnone.txt\n#EXT-X-ENDLIST\n")
+	case "/none.txt":
+		w.Write(make([]byte, 1000))
 	case "/long":
 		w.Write(make([]byte, maxAnswer+1))
 	default:
@@ -330,6 +356,14 @@ func listMessages() []message {
 		{src("--playlist", "{dir}/MEDIA-SEQUENCE.m3u"), `bad playlist: a media sequence of "BANDWIDTH=x"`, listHint},
 		{src("--playlist", "{dir}/STREAM-INF.m3u"), `bad playlist: a bandwidth of "x"`, listHint},
 		{src("--playlist", "http://{web}/list.m3u"), "bad playlist: file:///etc/passwd is not on the web", listHint},
+		{src("--playlist", "{dir}/odd.m3u"), "nothing of {dir}/odd.m3u can be played; of {dir}/kept.epoch: {dir}/kept.epoch is no file", "check that {dir}/odd.m3u can be read"},
+		{src("http://{web}/nothing"), "http://{web}/nothing says 404 Not Found", "check that http://{web}/nothing can be read"},
+		{src("http://{web}/loop"), `Get "/loop": more than 5 redirects`, "check that http://{web}/loop can be read"},
+		{src("http://{web}/plain.m3u8"), "the playlist has no plain MPEG-TS segments: http://{web}/plain.m3u8 is a plain list", "let ffmpeg fetch it, with --remux"},
+		{src("http://{web}/apart.m3u8"), "the playlist has no plain MPEG-TS segments: each variant's sound is apart from its picture", "let ffmpeg fetch it, with --remux"},
+		{src("http://{web}/deep.m3u8"), "the playlist has no plain MPEG-TS segments: a variant offers variants", "let ffmpeg fetch it, with --remux"},
+		{src("http://{web}/lost.m3u8"), "http://{web}/none.txt is no playlist", "check that http://{web}/lost.m3u8 can be read"},
+		{src("http://{web}/none.m3u8"), "the playlist has no plain MPEG-TS segments: http://{web}/none.txt is none", "let ffmpeg fetch it, with --remux"},
 	}
 }
 
@@ -449,6 +483,9 @@ func drillMessages() []message {
 		{func(*stage) error { return demoVerdict(2, 0, 0) }, "2 blocks were skipped", "this machine may be too busy; try fewer --relays"},
 		{func(*stage) error { return demoVerdict(0, 2, 0) }, "2 viewers played nothing", "try a longer --duration"},
 		{func(*stage) error { return demoVerdict(0, 0, 2) }, "2 viewers did not reach the end of the stream", "run again with --verbose"},
+		{line("relay", "--new-pool", "--listen", "nowhere"), `listen "nowhere": address nowhere: missing port in address`, "check --listen and --advertise"},
+		{line("relay", "--new-pool", "--listen", "127.0.0.1:many"), `listen "127.0.0.1:many": lookup udp/many: unknown port`, "check --listen and --advertise"},
+		{line("relay", "--new-pool", "--listen", "192.0.2.1:70"), "listen on UDP 192.0.2.1:70: listen udp 192.0.2.1:70: bind: cannot assign requested address", "check --listen and --advertise"},
 	}
 }
 

@@ -110,8 +110,11 @@ func TestMessages(t *testing.T) {
 
 // beneath are the files under this command whose errors are about what a person wrote.
 var beneath = []string{
-	"playout/config.go", "playout/rewind/from.go", "playout/sink/udp.go", "relay/ingest/m3u/m3u.go", "relay/ingest/station/list.go",
-	"relay/ingest/udp.go", "stripe/id.go", "stripe/layout.go", "stripe/link.go", "stripe/ts/loop.go",
+	"playout/config.go", "playout/rewind/from.go", "playout/sink/udp.go", "relay/host/addr.go",
+	"relay/ingest/ffmpeg/ffmpeg.go", "relay/ingest/listen.go", "relay/ingest/m3u/m3u.go",
+	"relay/ingest/segments.go", "relay/ingest/station/list.go", "relay/ingest/station/station.go",
+	"relay/ingest/udp.go", "relay/ingest/web.go", "relay/quicnet/net.go", "relay/source/source.go",
+	"relay/store/fs.go", "stripe/id.go", "stripe/layout.go", "stripe/link.go", "stripe/ts/loop.go",
 }
 
 // TestEveryMessageHasARow: what stands in the source, as an error or as what to do about
