@@ -172,3 +172,30 @@ func TestSlateIsPatient(t *testing.T) {
 		t.Errorf("a slate of nothing: %v", err)
 	}
 }
+
+// TestSlateGivesWay: what comes back without a picture to begin at is shown all the same, after
+// a while.
+func TestSlateGivesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		whole := clip.TS()
+		left := paced(whole)
+		left = append(left, step{wait: 10 * time.Second, err: source.Mark{Break: true}})
+		cutter := ts.NewCutter(ts.DefaultConfig())
+		for _, c := range slices.Clone(cutter.Write(time.Now(), slices.Concat(whole, whole, whole))) {
+			if !c.RandomAccess {
+				left = append(left, step{wait: 100 * time.Millisecond, b: c.Data})
+			}
+		}
+		began, shown := time.Now(), []time.Duration(nil)
+		s, err := Slate(t.Context(), &steps{t.Context(), append(left, step{err: io.EOF})}, whole, func(string, ...any) {
+			shown = append(shown, time.Since(began).Round(time.Second))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := readFor(s, time.Hour)
+		if want := []time.Duration{6 * time.Second, 19 * time.Second}; !slices.Equal(shown, want) || !errors.Is(out.err, io.EOF) {
+			t.Errorf("the slate and the input are shown at %v, want %v; it ended with %v", shown, want, out.err)
+		}
+	})
+}
