@@ -445,7 +445,7 @@ func poolMessages() []message {
 		{line("list", "--join", "a:1", "--wait", "1ms"), "a wait of 1ms is too short or too long", "give --wait from 1s to 5m0s"},
 		{func(*stage) error { return notCarried(stripe.ID{}) }, "nobody in the pool carries the stream aaaaaaaa", "check that the source runs and that the link is the one it printed last"},
 		{func(*stage) error { return unreachable([]string{"127.0.0.1:9"}) }, "no host of the pool answers, tried [127.0.0.1:9] for 15s", "check that a source or relay runs there and that its UDP port is open"},
-		{func(*stage) error { return unreachable([]string{".:9"}) }, "no host of the pool answers: lookup .: no such host", "check the host names in the link or in --join"},
+		{func(*stage) error { return unreachable([]string{"a..b:9"}) }, "no host of the pool answers: lookup a..b: no such host", "check the host names in the link or in --join"},
 		{func(*stage) error {
 			return (&node{auto: true}).reload(&changes{values: map[string][]string{"upload": {"5M"}}}, nil)
 		}, "an uplink that is measured, or is to be, needs a new start", ""},
