@@ -70,11 +70,12 @@ type Forest struct {
 	head     uint64 // newest block number seen on any stripe
 	headSeen bool
 	arrivals [arrivalSpan]arrival
-	heard    time.Time // when a shard last came on any stripe, or a parent accepted
-	children int       // of all stripes
-	quiet    int       // peers that are
-	going    int       // those of them that were asked to go
-	stirred  bool      // somebody who waits may be let in now
+	usual    time.Duration // how late nearly all blocks come on most stripes
+	heard    time.Time     // when a shard last came on any stripe, or a parent accepted
+	children int           // of all stripes
+	quiet    int           // peers that are
+	going    int           // those of them that were asked to go
+	stirred  bool          // somebody who waits may be let in now
 	born     time.Time
 	tidyAt   time.Time
 	dropHome time.Time // no home stripe is given up before
@@ -146,6 +147,7 @@ type branch struct {
 	goBy  time.Time     // when the parent, who asked us to go, has stopped feeding us
 	tardy int           // blocks that came too late, of late
 	lag   time.Duration // how long after the first stripe blocks come, smoothed
+	habit habit         // how late they mostly come, whoever was the parent
 	heard time.Time     // when a shard last came, or the parent accepted
 	late  time.Time     // since when another stripe is ahead; zero if none is
 
@@ -298,6 +300,7 @@ func (f *Forest) Got(now time.Time, from membership.NodeID, s int, number uint64
 	if !f.headSeen || number > f.head {
 		f.head, f.headSeen = number, true
 		f.arrivals[number%arrivalSpan] = arrival{number, now}
+		f.usual = f.usually()
 		for _, other := range f.branches {
 			if other.late.IsZero() && (!other.got || other.last < f.head) {
 				other.late = now
@@ -490,9 +493,10 @@ func (f *Forest) suspect(now time.Time, b *branch) {
 }
 
 // patience is how long a stripe may lag behind the others before its parent is
-// given up: max(3·T, 2·SRTT + 4·RTTVAR), and never less than silentMin.
+// given up: max(3·T, 2·SRTT + 4·RTTVAR), never less than silentMin, and as long as
+// blocks usually take if that is more.
 func (f *Forest) patience(b *branch) time.Duration {
-	return max(3*f.cfg.Info.BlockTime, silentMin, b.spread)
+	return max(3*f.cfg.Info.BlockTime, silentMin, b.spread, f.usual)
 }
 
 // spread is for how long what a peer sends may be on its way: 2·SRTT + 4·RTTVAR.

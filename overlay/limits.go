@@ -93,6 +93,8 @@ const (
 	// lagParts is how much a block counts in what is smoothed of its stripe's lag: one in
 	// so many.
 	lagParts = 8
+	// devParts is the same for how much that varies.
+	devParts = 4
 	// maxChanges is how many changes of parents are remembered; the oldest is forgotten.
 	maxChanges = 32
 	// tardyMost is how many blocks, less two for each that came in time, a parent
@@ -164,6 +166,9 @@ const (
 	// silentMin is the least silence that condemns a parent while other stripes
 	// progress.
 	silentMin = 300 * time.Millisecond
+	// usualMost is how much silence most stripes' usual lateness excuses, at the most; and
+	// no more than half of what viewers wait.
+	usualMost = time.Second
 	// stillMin is the least silence that makes us look elsewhere when nothing
 	// progresses at all.
 	stillMin = 500 * time.Millisecond

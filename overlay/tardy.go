@@ -22,6 +22,14 @@ func (f *Forest) lag(now time.Time, number uint64) time.Duration {
 	return 0
 }
 
+// silence is for how long a stripe has been behind others.
+func (f *Forest) silence(now time.Time, b *branch) time.Duration {
+	if b.late.IsZero() {
+		return 0
+	}
+	return now.Sub(b.late)
+}
+
 // judge counts the blocks with which a parent was late, one after the other; one
 // in time takes back two. What was missed while there was no parent comes late, and
 // says nothing about the new one.
@@ -31,6 +39,7 @@ func (f *Forest) judge(now time.Time, b *branch, number uint64) {
 	}
 	lag := f.lag(now, number)
 	b.lag += (lag - b.lag) / lagParts
+	b.habit.add(max(lag, f.silence(now, b)))
 	if lag >= max(2*f.patience(b), f.cfg.Back/2) {
 		b.tardy++
 	} else {
