@@ -72,7 +72,7 @@ func TestChanges(t *testing.T) {
 	if all := s.forest.Changes(); len(all) != 2 || says(s, all[0]) != "0: nobody to a after 0s, lost false" {
 		t.Errorf("%+v", all)
 	}
-	s.tell("4.1s got 1 41\n4.2s got 1 42\n4.4s got 1 43\n4.45s c accept 0 source,c\n")
+	s.tell("4.1s got 1 41\n4.2s got 1 42\n4.3s got 1 43\n4.4s got 1 44\n4.45s c accept 0 source,c\n")
 	last(s, "0: a to c after 450ms, lost true")
 
 	s = pair(t, 4*time.Second, 0)

@@ -150,6 +150,8 @@ type branch struct {
 	habit habit         // how late they mostly come, whoever was the parent
 	heard time.Time     // when a shard last came, or the parent accepted
 	late  time.Time     // since when another stripe is ahead; zero if none is
+	// excused: of that silence the time in which nothing came on any stripe is taken.
+	excused bool
 
 	newest    uint64 // block that we hold for children
 	holds     bool
@@ -277,6 +279,7 @@ func (f *Forest) Feeds(id membership.NodeID, s int) bool {
 func (f *Forest) Got(now time.Time, from membership.NodeID, s int, number uint64) {
 	b := f.branches[s]
 	f.awake(now)
+	f.excuse(now)
 	f.heard = now
 	b.hold(number)
 	if !b.got || number > b.last {
@@ -309,7 +312,7 @@ func (f *Forest) Got(now time.Time, from membership.NodeID, s int, number uint64
 	}
 	if speaks {
 		f.judge(now, b, number)
-		b.late = time.Time{}
+		b.late, b.excused = time.Time{}, false
 		if b.last < f.head {
 			b.late = now
 		}
@@ -456,8 +459,8 @@ func (f *Forest) watch(b *branch) (time.Time, bool) {
 	case b.tardy >= tardyMost:
 		return later(b.calm, b.heard), true
 	}
-	if !b.late.IsZero() {
-		return later(f.silentAt(b), b.calm), true
+	if at := later(f.silentAt(b), b.calm); !b.late.IsZero() && !f.standsStill(at) {
+		return at, true
 	}
 	if b != f.prober() {
 		return time.Time{}, false

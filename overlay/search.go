@@ -353,7 +353,7 @@ func (f *Forest) accepted(now time.Time, b *branch, from membership.NodeID, path
 		f.send(from, f.subscribe(now, b))
 	}
 	if !b.late.IsZero() {
-		b.late = now
+		b.late, b.excused = now, false
 	}
 	f.setPath(now, b, path)
 }

@@ -51,3 +51,23 @@ func (f *Forest) usually() time.Duration {
 	l := f.cfg.Info.Layout
 	return min(all[(len(all)*l.K-1)/l.N()], usualMost, f.cfg.Back/2)
 }
+
+// standsStill reports whether at that time nothing will have come on any stripe for
+// so long that it is our own line, or the source: if nothing comes till then.
+func (f *Forest) standsStill(at time.Time) bool {
+	return !f.heard.IsZero() && at.Sub(f.heard) > 3*f.cfg.Info.BlockTime/2
+}
+
+// excuse takes that time from all silences when something comes again: what was sent
+// then may be lost on all stripes alike. It does so once in each silence: there are
+// sources that make several blocks at a time, and then none for a while.
+func (f *Forest) excuse(now time.Time) {
+	if !f.standsStill(now) {
+		return
+	}
+	for _, b := range f.branches {
+		if !b.late.IsZero() && !b.excused {
+			b.late, b.excused = b.late.Add(now.Sub(f.heard)), true
+		}
+	}
+}
