@@ -184,7 +184,6 @@ func (p *Puller) answered(now time.Time, at *peer, number uint64, stripe int) (p
 		a.of.owed[len(a.of.owed)-1].paid = true
 		a.of.answer(now.Sub(a.from))
 		a.of.good++
-		p.taking.answer(now.Sub(a.from))
 		a.of.fails, a.of.busy = 0, 0
 		p.answeredAt = now
 		p.counts.Answered++
@@ -197,7 +196,6 @@ func (p *Puller) answered(now time.Time, at *peer, number uint64, stripe int) (p
 	if first = !at.owed[i].paid; first {
 		at.owed[i].paid = true
 		at.answer(now.Sub(at.owed[i].at))
-		p.taking.answer(now.Sub(at.owed[i].at))
 		p.counts.Late++
 	}
 	return true, first, at.owed[i].spare
@@ -294,7 +292,7 @@ func (p *Puller) pull(now time.Time, b *block) {
 // spares is how many more shards of a block are asked for than it is short of: none while
 // there is time to ask somebody else for what does not come.
 func (p *Puller) spares(now time.Time, b *block) int {
-	if at := b.deadline.Add(-p.enoughTime(spareLeft)); now.Before(at) {
+	if at := b.deadline.Add(-spareLeft); now.Before(at) {
 		p.wake(now, at)
 		return 0
 	}
@@ -303,8 +301,8 @@ func (p *Puller) spares(now time.Time, b *block) int {
 
 // short is how many shards of a block must be pulled, and of which. When it is due, and
 // push is not likely to bring some while an answer is on its way, those are all that
-// are short; before, those that will be when everything came but
-// what is silent.
+// are short; before, and while there is no time for the next parent to bring them, those
+// that will be when everything came but what is silent.
 func (p *Puller) short(now time.Time, b *block) (need int, among uint64) {
 	k := p.cfg.Info.Layout.K
 	if b.whole || b.missed || b.count() >= k {
@@ -321,7 +319,7 @@ func (p *Puller) short(now time.Time, b *block) (need int, among uint64) {
 		return 0, 0
 	}
 	coming := bits.OnesCount64(b.have | p.all&^p.silent)
-	early := b.front.Add(b.due.Sub(b.front) / 2)
+	early := later(b.front.Add(b.due.Sub(b.front)/2), b.deadline.Add(-tailLeft))
 	if coming >= k {
 		return 0, 0
 	}
@@ -332,17 +330,13 @@ func (p *Puller) short(now time.Time, b *block) (need int, among uint64) {
 	return k - coming, p.silent &^ b.have
 }
 
-// enoughTime is how much time left is enough to wait: so much, or what two answers take if
-// that is more.
-func (p *Puller) enoughTime(least time.Duration) time.Duration { return max(least, 2*p.taking.most()) }
-
 // begins is when what is short of a block that is due is first asked for: when push is
 // not likely to bring any soon, and while there is time for some answers.
 func (p *Puller) begins(now time.Time, b *block) time.Time {
 	if b.pulling {
 		return now
 	}
-	return b.front.Add(p.tail.quiet(now.Sub(b.front), p.cfg.Delay-p.enoughTime(tailLeft)))
+	return b.front.Add(p.tail.quiet(now.Sub(b.front), p.cfg.Delay-tailLeft))
 }
 
 // fill asks for as many shards of a block as need and spare say, less those that are
@@ -401,8 +395,8 @@ func (p *Puller) ask(now time.Time, a *ask, deadline time.Time) {
 	}
 	a.at, a.from = now, later(now, a.of.sayAt).Add(after)
 	a.until = a.from.Add(a.of.patience())
-	if half := now.Add(deadline.Sub(now) / 2); !deadline.IsZero() && a.until.After(half) {
-		a.until = later(half, a.from.Add(retryMin))
+	if !deadline.IsZero() {
+		a.until = a.of.waitFor(now, a.from, deadline)
 	}
 	a.of.asks++
 	a.of.tries++
@@ -410,6 +404,16 @@ func (p *Puller) ask(now time.Time, a *ask, deadline time.Time) {
 	p.asks = append(p.asks, a)
 	p.counts.Asked++
 	addPiece(&a.of.wants, overlay.Piece{Number: a.number, Stripes: 1 << a.stripe, After: after})
+}
+
+// waitFor is until when an answer is waited for that may be sent from a time on, of a
+// block that has a deadline: so that somebody else can be asked twice, but not when
+// most answers are under way yet.
+func (nb *neighbour) waitFor(now, from, deadline time.Time) time.Time {
+	left := deadline.Sub(now)
+	long := from.Add(max(nb.patience(), retryLong))
+	least := from.Add(max(retryMin, min(nb.path(), left/2)))
+	return later(earlier(long, now.Add(left/3)), least)
 }
 
 // holdBack is how long the spare shard of a block is held back, in whole steps, so that

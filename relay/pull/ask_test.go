@@ -106,13 +106,15 @@ func TestLateIsLearntThoughPulled(t *testing.T) {
 	}
 }
 
-// What does not come is asked of the other after 150 ms, and of nobody twice at a time.
+// What does not come is asked of the other after a third of the time left, and of nobody
+// twice at a time.
 func TestRetry(t *testing.T) {
 	r := short(t)
+	wait := r.p.asks[0].until.Sub(r.now)
 	first := append(wantsOf(r, 1), wantsOf(r, 2)...)
-	r.pass(retryMin / 2)
+	r.pass(wait / 2)
 	r.hear(1, &overlay.Cancel{}) // something comes: it is not our own path
-	r.pass(retryMin/2 - time.Millisecond)
+	r.pass(wait - wait/2 - time.Millisecond)
 	if more := append(wantsOf(r, 1), wantsOf(r, 2)...); len(more) > 0 {
 		t.Errorf("after %v, %v are asked for too early", first, more)
 	}
@@ -183,35 +185,26 @@ func TestRetryFollowsRTT(t *testing.T) {
 	}
 }
 
-// Where answers take long neither the spare nor the first ask waits for little time to be left.
-func TestSlowAnswers(t *testing.T) {
+// While there is time for three answers one is waited for longer than most take, and where it
+// gets short no less than its path needs.
+func TestWaitFollowsDeadline(t *testing.T) {
 	r := newRig(t, nil)
-	if got := r.p.enoughTime(spareLeft); got != spareLeft {
-		t.Errorf("nothing is known of answers, and %v is enough", got)
-	}
-	for range 100 {
-		r.p.taking.answer(600 * time.Millisecond)
-	}
-	if got := r.p.enoughTime(spareLeft); got < 1200*time.Millisecond || got > 1300*time.Millisecond {
-		t.Errorf("answers take 600 ms, and %v is enough", got)
-	}
-	for range 20 {
-		r.p.tail.arrived(300 * time.Millisecond)
-		r.p.tail.over(2 * time.Second)
-	}
-	r.join(1, 63, 0)
-	r.got(9, 0, 0)
-	r.got(9, 0, 1)
-	r.pass(patienceFirst)
-	if _, firm, _, _ := r.p.asked(0); firm != 0 {
-		t.Errorf("%d are asked for that push may bring", firm)
-	}
-	for range 100 {
-		r.p.taking.answer(time.Second)
-	}
-	r.pass(tailStep)
-	if _, firm, spare, _ := r.p.asked(0); firm != 2 || spare != 1 {
-		t.Errorf("%d + %d are asked for, and answers take long", firm, spare)
+	r.join(1, 63, 5)
+	nb := r.p.near[0]
+	for _, c := range []struct{ rtt, took, left, after, want time.Duration }{
+		{20 * time.Millisecond, 0, 1500 * time.Millisecond, 0, retryLong},
+		{20 * time.Millisecond, 0, 900 * time.Millisecond, 0, 300 * time.Millisecond},
+		{20 * time.Millisecond, 0, 300 * time.Millisecond, 0, retryMin},
+		{20 * time.Millisecond, 2 * time.Second, 3 * time.Second, 0, retryMost},
+		{20 * time.Millisecond, 2 * time.Second, 900 * time.Millisecond, 0, 300 * time.Millisecond},
+		{200 * time.Millisecond, 0, 900 * time.Millisecond, 0, 420 * time.Millisecond},
+		{200 * time.Millisecond, 0, 600 * time.Millisecond, 0, 300 * time.Millisecond},
+		{20 * time.Millisecond, 0, 600 * time.Millisecond, 200 * time.Millisecond, 200*time.Millisecond + retryMin},
+	} {
+		nb.peer.rtt, nb.rttVar, nb.took, nb.dev = c.rtt, 0, c.took, 0
+		if got := nb.waitFor(r.now, r.now.Add(c.after), r.now.Add(c.left)).Sub(r.now); got != c.want {
+			t.Errorf("%+v: waited for %v", c, got)
+		}
 	}
 }
 
@@ -393,9 +386,18 @@ func TestBest(t *testing.T) {
 	}
 }
 
-// What the forest calls silent is asked for early, and only that.
+// What the forest calls silent is asked for early, and only that, while little time is left;
+// else it is not, for the next parent will bring it.
 func TestSilentStripes(t *testing.T) {
 	r := newRig(t, nil)
+	r.join(1, 63, 5)
+	r.p.Silent(0b111000)
+	r.got(9, 0, 0)
+	r.pass(patienceFirst - time.Millisecond)
+	if got := wantsOf(r, 1); len(got) > 0 {
+		t.Errorf("asked for %v with much time left", got)
+	}
+	r = newRig(t, func(c *Config) { c.Delay = tailLeft })
 	r.join(1, 63, 5)
 	r.p.Silent(0b111000)
 	r.got(9, 0, 0)

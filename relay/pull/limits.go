@@ -83,16 +83,17 @@ const (
 	// of them after a while; what is to be asked in between goes with the next.
 	sayEvery = 20 * time.Millisecond
 	sayAhead = 3
-	// spareShards is how many more than are needed are asked for once no more than spareLeft,
-	// or the time that two answers take, is left until the block is played. It is to be held back for a while.
+	// spareShards is how many more than are needed are asked for once no more than spareLeft
+	// is left until the block is played. It is to be held back for a while.
 	spareShards = 1
 	spareLeft   = 700 * time.Millisecond
 	// retryMin is the least time that an answer may take before somebody else is
-	// asked, and retryMargin what it may take beyond 2·SRTT + 4·RTTVAR. Where answers take
-	// longer it may be their mean + 4 deviations, retryMost at the most, and half of the
-	// time left.
+	// asked, and retryMargin what it may take beyond 2·SRTT + 4·RTTVAR, up to half of
+	// the time left. While a third of the time left is more it may take retryLong, or where answers
+	// take longer their mean + 4 deviations, retryMost at the most.
 	retryMin    = 150 * time.Millisecond
-	retryMost   = 300 * time.Millisecond
+	retryLong   = 400 * time.Millisecond
+	retryMost   = 500 * time.Millisecond
 	retryMargin = 20 * time.Millisecond
 	// muteMin is the least time without anything from anyone, or one and a half blocks,
 	// after which it is our own path: then somebody else is asked only after muteMost.
@@ -116,11 +117,11 @@ const (
 	tailKeep  = 15.0 / 16
 	// tailMost is how many shards push may be expected to bring of a block in the next
 	// tailAhead steps, about as long as an answer takes, when something of it is asked for.
-	// With tailLeft left until it is played, or with the time that two answers take if that is more,
-	// it is asked for whatever is expected.
+	// With tailLeft left until it is played it is asked for whatever is expected; then
+	// what is silent is asked for although the block is not due.
 	tailMost  = 0.05
 	tailAhead = 2
-	tailLeft  = 900 * time.Millisecond
+	tailLeft  = 1200 * time.Millisecond
 	// lackTime is for how long one who lacks a shard of a block that it should be
 	// getting now is not asked for it again, and lackLong the same for other blocks.
 	// maxLacks of them are remembered of a neighbour; then the first is forgotten.

@@ -103,9 +103,11 @@ func (nb *neighbour) rtt() time.Duration { return nb.roundTrip() }
 // patience is how long an answer may take: as its path says, and as answers did. What
 // it sends is behind other things in its queues, and those are longer where packets
 // are lost.
-func (nb *neighbour) patience() time.Duration {
-	path := max(retryMin, 2*nb.rtt()+4*nb.rttVar+retryMargin)
-	return max(path, min(nb.most(), retryMost))
+func (nb *neighbour) patience() time.Duration { return max(nb.path(), min(nb.most(), retryMost)) }
+
+// path is that as its path says alone.
+func (nb *neighbour) path() time.Duration {
+	return max(retryMin, 2*nb.rtt()+4*nb.rttVar+retryMargin)
 }
 
 // answer takes how long an answer took.

@@ -126,7 +126,6 @@ type Puller struct {
 	settled uint64 // the newest block of which we have something, and that is not expected to change
 	clock   timeline
 	tail    tail
-	taking  taking    // answers, anyone's
 	aged    uint64    // before it all blocks' ends are learnt from
 	silent  uint64    // stripes on which nothing is to be expected
 	gotAt   time.Time // when a shard last came that was not held

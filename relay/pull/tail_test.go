@@ -56,8 +56,8 @@ func TestTail(t *testing.T) {
 // for, and what is asked for stays so.
 func TestLateIsWaitedFor(t *testing.T) {
 	for _, c := range []struct{ delay, late, from time.Duration }{
-		{2 * time.Second, 800 * time.Millisecond, 850 * time.Millisecond},
-		{tailLeft + 600*time.Millisecond, 620 * time.Millisecond, 600 * time.Millisecond},
+		{2*time.Second + 300*time.Millisecond, 800 * time.Millisecond, 850 * time.Millisecond},
+		{tailLeft + 800*time.Millisecond, 820 * time.Millisecond, 800 * time.Millisecond},
 	} {
 		r := newRig(t, func(cfg *Config) { cfg.Delay = c.delay })
 		push := func(number uint64, from, to int) {

@@ -58,7 +58,7 @@ func pullRows() []row {
 	const both = "with pull; > 0 without"
 	return append(rows,
 		row{id: "F9.1", what: "no way carries anything for 300 ms of each 10 s", target: "BL 0", run: runBursts},
-		row{id: "F9.2", known: wasteful, what: "no viewer's line does, and what it is sent then is lost for good", target: "BL 0 " + both, run: runFatalBursts},
+		row{id: "F9.2", what: "no viewer's line does, and what it is sent then is lost for good", target: "BL 0 " + both, run: runFatalBursts},
 		row{id: "F10", what: "25 % reordered by ≤ 50 ms, 50 % twice", target: "BL 0, no second signature check, ≤ 2 % needless pulls", run: runReorder},
 		row{id: "F18.1", known: "in the next 5 s|skipped later|" + wasteful, what: "30 % of all relays killed at one instant, 5 % of all shards lost for good on each hop", target: "BL ≤ 1 % in the next 5 s, 0 later " + both, run: runThirdLossy},
 		row{id: "P1", known: wasteful, what: "a parent dies when m stripes have none, and none finds another", target: "BL 0 " + both, run: runOneMore},
