@@ -29,7 +29,7 @@ import (
 //	TIME NAME subscribe S [from=N] [fresh] [interior] [last] [newer]
 //	TIME NAME accept S PATH | refuse S REASON [NAMES] | drop S REASON [NAMES]
 //	TIME NAME leave S | route S PATH | repairing S | promise S PATH | live N
-//	TIME wait | leave | close | end
+//	TIME wait | leave | close | end | quiet NAME | showed NAME SLOTS | slots N
 //	TIME place S…
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -193,6 +193,8 @@ func (s *teller) do(now time.Time, words []string) {
 		for i := number(s.t, from); i <= number(s.t, to); i++ {
 			f.Got(now, f.Branch(now, i).Parent, i, uint64(number(s.t, words[2])))
 		}
+	case "slots":
+		f.SetSlots(now, number(s.t, words[1]))
 	case "leave":
 		over := f.Leave(now)
 		fmt.Fprintf(&s.out, "%v leaving until %v\n", now.Sub(storyStart), over.Sub(storyStart))
