@@ -293,7 +293,7 @@ func (f *Forest) subscribe(now time.Time, b *branch) *Subscribe {
 		Live:     f.live(now),
 	}
 	if s := b.search; s != nil {
-		m.LastResort = s.stage != stageCandidates || s.full >= fullEnough || s.brief
+		m.LastResort = s.above == 0 && (s.stage != stageCandidates || s.full >= fullEnough || s.brief)
 		m.IfNewer = s.silent
 	}
 	if b.got {
