@@ -8,12 +8,13 @@ import (
 	"github.com/stripecast/stripecast/membership"
 )
 
-// tidy looks for a relay in stripes that the source feeds us only because there
-// was nobody else, and in home stripes where it feeds more relays than it should.
+// tidy looks for a relay in stripes that the source feeds us only because there was nobody
+// else, and in home stripes where it feeds more relays than it should; and for another where
+// somebody has come to stand in more than m of our stripes.
 func (f *Forest) tidy(now time.Time) {
 	source := f.root()
 	for _, b := range f.branches {
-		if !b.wanted || b.parent != source || b.search != nil || f.ended {
+		if !b.wanted || b.parent.IsZero() || b.search != nil || f.ended || b.parent != source && (b.home || f.keepsRule(b, b.path)) {
 			continue
 		}
 		if now.Sub(b.begun) < f.cfg.Back+stillMin {
@@ -24,6 +25,12 @@ func (f *Forest) tidy(now time.Time) {
 		}
 		b.search = &search{replace: true, tidy: true, next: now}
 	}
+}
+
+// keepsRule reports whether nobody on a path of a stripe stands in m others of ours already.
+func (f *Forest) keepsRule(b *branch, path []membership.ShortID) bool {
+	source := f.root().Short()
+	return !slices.ContainsFunc(path, func(id membership.ShortID) bool { return id != source && f.standsIn(id, b) >= f.most() })
 }
 
 // seekBetter looks for a parent nearer to the source in one stripe at a time: now and

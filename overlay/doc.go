@@ -8,8 +8,9 @@
 //	viewer viewer   relay C viewer   C has it too: it may have children
 //
 // Every stripe is a tree of its own. A participant has children only in its
-// home stripes, and at most m of those, so the trees are interior-disjoint:
-// whoever vanishes takes at most m stripes from anyone.
+// home stripes, and in need only has more than m of those, so the trees are
+// interior-disjoint: whoever vanishes takes at most m stripes from anyone who
+// finds others to take the rest from.
 //
 // Forest is one participant's place in those trees: its parents, its children,
 // whom it lets in, and what it does when a parent goes silent. It never learns

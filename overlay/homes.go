@@ -14,8 +14,8 @@ import (
 // A relay spends its slots in few stripes: the fewer, the less its loss costs
 // anyone, and the less it must download. It needs more than one only while the
 // pool is small. Each stripe wants one and a half relays so that a dead one has
-// a deputy; nobody ever takes more than m, because that is what a viewer can
-// lose.
+// a deputy; nobody takes more than m, because that is what a viewer can lose,
+// but where somebody else would have no parent at all.
 
 // homesWanted is how many home stripes a relay should have in a pool of this
 // many relays.

@@ -66,7 +66,7 @@ const (
 	spareSlots = 8
 
 	// needHomes is how many more home stripes than m one takes that somebody asks for in
-	// need; they are given up again when others feed them.
+	// need, or that nobody feeds to it; they are given up again when others feed them.
 	needHomes = 2
 
 	// spareHome is how many slots others must have free in a stripe before it is given
@@ -119,7 +119,8 @@ const (
 	hopeWait = 150 * time.Millisecond
 	maxHopes = 4
 	// urgentAsks is how many connected ones are then asked at the same time, and
-	// one more for every fullAsks that had no slot free: the stripe is scarce.
+	// one more for every fullAsks that had no slot free, for the stripe is scarce, and for
+	// every deadAsks that should have answered, and did not.
 	urgentAsks = 2
 	fullAsks   = 3
 	deadAsks   = 2

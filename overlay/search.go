@@ -371,10 +371,7 @@ func (f *Forest) acceptable(b *branch, from membership.NodeID, path []membership
 	if !f.leadsHere(path, from) || s != nil && s.above > 0 && len(path) >= s.above {
 		return false
 	}
-	source := f.root().Short()
-	return s == nil || s.stage != stageCandidates || !slices.ContainsFunc(path, func(id membership.ShortID) bool {
-		return id != source && f.standsIn(id, b) >= f.most()
-	})
+	return s == nil || s.stage != stageCandidates || f.keepsRule(b, path)
 }
 
 func (f *Forest) refused(now time.Time, b *branch, from membership.NodeID, m *Refuse) {
