@@ -48,6 +48,7 @@ type read struct {
 // comeback is what came while the clip is shown.
 type comeback struct {
 	since  time.Time // zero: nothing has come
+	last   time.Time // when something came last
 	raw    []byte
 	cutter *ts.Cutter
 	tables ts.TableCache
@@ -186,9 +187,10 @@ func (s *Slated) regain(now time.Time, r read) {
 		return
 	}
 	c := &s.back
-	if c.since.IsZero() {
+	if c.since.IsZero() || now.Sub(c.last) >= slateAfter { // what came once is gone again
 		*c = comeback{since: now, cutter: ts.NewCutter(ts.DefaultConfig())}
 	}
+	c.last = now
 	c.raw = append(c.raw, r.b...)
 	found := now.Sub(c.since) >= slateWait || len(c.raw) >= maxBack
 	for _, cut := range c.cutter.Write(now, r.b) {

@@ -199,3 +199,35 @@ func TestSlateGivesWay(t *testing.T) {
 		}
 	})
 }
+
+// TestSlateForgets: what came back and is gone again before it had a picture to begin at is
+// not shown later, nor does it shorten the wait for one.
+func TestSlateForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		whole := clip.TS()
+		input := paced(whole)
+		cutter, tail := ts.NewCutter(ts.DefaultConfig()), []step(nil)
+		for _, c := range slices.Clone(cutter.Write(time.Now(), slices.Concat(whole, whole))) {
+			if !c.RandomAccess && len(tail) < 5 {
+				tail = append(tail, step{wait: 10 * time.Millisecond, b: slices.Clone(c.Data)})
+			}
+		}
+		after := func(wait time.Duration, of []step) []step {
+			of = slices.Clone(of)
+			of[0].wait = wait
+			return of
+		}
+		left := slices.Concat(input, after(5*time.Second, tail), after(20*time.Second, tail), after(time.Second, input), []step{{err: io.EOF}})
+		began, shown := time.Now(), []time.Duration(nil)
+		s, err := Slate(t.Context(), &steps{t.Context(), left}, whole, func(string, ...any) {
+			shown = append(shown, time.Since(began).Round(100*time.Millisecond))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := readFor(s, time.Hour)
+		if len(shown) != 2 || shown[1] < 30*time.Second || shown[1] > 31*time.Second || !errors.Is(out.err, io.EOF) {
+			t.Errorf("the slate and the input are shown at %v; it ended with %v", shown, out.err)
+		}
+	})
+}
