@@ -57,7 +57,12 @@ func (f *sourceFlags) slated(ctx context.Context, c *console, in input) (io.Read
 	if !in.paced {
 		return nil, fail(errors.New("a file is never gone"), "leave out --slate, or name an INPUT that is live")
 	}
-	clip, err := os.ReadFile(f.slate)
+	file, err := os.Open(f.slate)
+	if err != nil {
+		return nil, fail(err, "give --slate a file that exists")
+	}
+	defer file.Close()
+	clip, err := io.ReadAll(io.LimitReader(file, ts.MaxClip+1)) // more is refused
 	if err != nil {
 		return nil, fail(err, "give --slate a file that exists")
 	}

@@ -333,6 +333,7 @@ func inputMessages() []message {
 		{src("{dir}/latin.m3u", "--loop"), "clip cannot be looped: 9 bytes, want whole packets of 188 and at most 67108864", loopHint},
 		{src("{dir}/clip.ts", "--slate", "{dir}/clip.ts"), "a file is never gone", "leave out --slate, or name an INPUT that is live"},
 		{src("listen://127.0.0.1:0", "--slate", "{dir}/none.ts"), "open {dir}/none.ts: no such file or directory", "give --slate a file that exists"},
+		{src("listen://127.0.0.1:0", "--slate", "/dev/zero"), "clip cannot be looped: 67108865 bytes, want whole packets of 188 and at most 67108864", "--slate takes an MPEG-TS; make one with: ffmpeg -loop 1 -i PICTURE -t 5 -c:v libx264 -pix_fmt yuv420p -f mpegts FILE.ts"},
 		{src("listen://127.0.0.1:0", "--slate", "{dir}/text"), "clip cannot be looped: byte 0 begins no undamaged packet", "--slate takes an MPEG-TS; make one with: ffmpeg -loop 1 -i PICTURE -t 5 -c:v libx264 -pix_fmt yuv420p -f mpegts FILE.ts"},
 		{func(*stage) error { _, err := looped(input{bytes: iotest.ErrReader(errors.New("broken"))}); return err }, "broken", "the file must be readable"},
 		{func(s *stage) error { return explainInput(s.Context(), ffmpeg.ErrMissing, "INPUT") }, "ffmpeg is not installed", "install ffmpeg, or make it MPEG-TS elsewhere"},
