@@ -116,14 +116,19 @@ func (f *Forest) refusal(now time.Time, b *branch, from membership.NodeID, m *Su
 }
 
 // stepsIn reports whether a stripe becomes a home stripe because somebody asks who
-// found no other parent: it comes to us anyway, and we have slots to spare. One
+// found no other parent: it comes to us anyway, and we have slots to spare. More than m
+// are taken only for one who is losing the stripe; a newcomer misses nothing yet. One
 // that does not come to us we begin to look for, and can feed soon.
 func (f *Forest) stepsIn(now time.Time, b *branch, m *Subscribe) bool {
 	if !m.LastResort || m.Standby || f.cfg.Source || f.ended || b.quota == 0 || f.Starved(now) ||
 		m.IfNewer && b.wanted && (!b.holds || b.newest < m.From) {
 		return false
 	}
-	if f.homes() >= f.most()+needHomes || f.Children()+f.cfg.Slots/spareSlots >= f.cfg.Slots {
+	most := f.most()
+	if !m.Fresh {
+		most += needHomes
+	}
+	if f.homes() >= most || f.Children()+f.cfg.Slots/spareSlots >= f.cfg.Slots {
 		return false
 	}
 	if !b.wanted {

@@ -14,8 +14,11 @@ import (
 func (f *Forest) tidy(now time.Time) {
 	source := f.root()
 	for _, b := range f.branches {
-		if !b.wanted || b.parent.IsZero() || b.search != nil || f.ended || b.parent != source && (b.home || f.keepsRule(b, b.path)) {
+		if !b.wanted || b.parent.IsZero() || b.search != nil || f.ended {
 			continue
+		}
+		if b.parent != source && (b.home || f.keepsRule(b, b.path) || f.rnd.IntN(ruleEvery) > 0) {
+			continue // who would do is known only from an Accept: they are not asked all the time
 		}
 		if now.Sub(b.begun) < f.cfg.Back+stillMin {
 			continue // the past is still coming, and only from there

@@ -180,6 +180,9 @@ const (
 	// home stripe one that is farHops nearer to the source, every other tidyEvery.
 	betterEvery = 5 * time.Second
 	farHops     = 2
+	// ruleEvery is how seldom, one tidyEvery in so many, another parent is looked for where
+	// somebody stands in more than m of our stripes.
+	ruleEvery = 4
 	// standbyEvery is how often a backup is asked whether it still would, and how
 	// long one that would not is left alone.
 	standbyEvery = 20 * time.Second
