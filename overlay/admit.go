@@ -271,7 +271,12 @@ func (f *Forest) dismiss(now time.Time, b *branch, c *child, why Reason, first .
 	if f.short && f.cfg.Source {
 		why = Cut // there is no uplink for two
 	}
-	named := append(first, f.alternatives(now, b, c.id, c.interior)...)
+	named := first
+	for _, raw := range f.alternatives(now, b, c.id, c.interior) {
+		if !slices.ContainsFunc(first, func(r []byte) bool { return bytes.Equal(r, raw) }) {
+			named = append(named, raw)
+		}
+	}
 	f.send(c.id, &Drop{
 		Stream: f.cfg.Info.Stream, Stripe: b.stripe, Reason: why,
 		Alternatives: named[:min(len(named), MaxAlternatives)],

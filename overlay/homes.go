@@ -277,7 +277,7 @@ func (f *Forest) rescue(now time.Time, b *branch) bool {
 	if f.young(now) || f.Starved(now) || b.home || b.quota == 0 || f.short || !f.room() || f.rnd.IntN(rescuers) > 0 {
 		return false
 	}
-	if f.homes() >= min(f.most()+needHomes, f.cfg.Slots) {
+	if f.homes() >= min(f.most(), f.cfg.Slots) {
 		return false
 	}
 	f.takeHome(now, b)

@@ -66,7 +66,7 @@ const (
 	spareSlots = 8
 
 	// needHomes is how many more home stripes than m one takes that somebody asks for in
-	// need, or that nobody feeds to it; they are given up again when others feed them.
+	// need; they are given up again when others feed them.
 	needHomes = 2
 
 	// spareHome is how many slots others must have free in a stripe before it is given
