@@ -173,21 +173,21 @@ func forestWords(f forestStatus, base string) string {
 	switch f.Role {
 	case "source":
 		r := f.Source
-		say("  sends %s = %.2f × the stream to %d children, %d blocks so far", rate(r.Out), r.Egress, r.Children, f.Played)
-		say("  %d viewers that share and %d relays known, up to %d hops away", r.Viewers, r.Relays, r.Depth)
+		say("  sends %s = %.2f × the stream to %s, %s so far", rate(r.Out), r.Egress, many(r.Children, "child", "children"), many(int(f.Played), "block"))
+		say("  %s sharing and %s known, up to %s away", many(r.Viewers, "viewer"), many(r.Relays, "relay"), many(r.Depth, "hop"))
 		if r.Thin >= 0 && r.Thin < len(r.Branches) {
 			t := r.Branches[r.Thin]
-			say("  stripe %d is the thinnest: %d slots free, %d relays", r.Thin, t.Free, t.Relays)
+			say("  stripe %d is the thinnest: %s free, %s", r.Thin, many(t.Free, "slot"), many(t.Relays, "relay"))
 		}
 	default:
-		say("  spare %d  live %d of %d  from %d parents", f.Spare, f.Live, len(f.Stripes), len(f.Parents))
+		say("  spare %d  live %d of %d  from %s", f.Spare, f.Live, len(f.Stripes), many(len(f.Parents), "parent"))
 		if f.Role == "view" {
 			say("  delay %.1f s  played %d  skipped %d", f.Delay, f.Played, f.Skipped)
 		}
-		say("  in %s  out %s  shared %.2f  %d children in %d home stripes, room for %d", rate(f.In), rate(f.Out), f.Shared, children, homes, f.Slots)
+		say("  in %s  out %s  shared %.2f  %s in %s, room for %d", rate(f.In), rate(f.Out), f.Shared, many(children, "child", "children"), many(homes, "home stripe"), f.Slots)
 		for _, p := range f.Parents {
 			if p.Slow {
-				say("  %s is late: %.2f s behind, in %d stripes", p.Node, p.Late, len(p.Stripes))
+				say("  %s is late: %.2f s behind, in %s", p.Node, p.Late, many(len(p.Stripes), "stripe"))
 			}
 		}
 	}

@@ -74,7 +74,7 @@ func TestStatusCommand(t *testing.T) {
 	at := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/")
 	for _, name := range []string{at, url} {
 		code, out, errs := call(t, "status", name)
-		want := "view abcd2345  " + url + "\n  fi[2Jlm: ts of 1.00 Mbit/s, 2+1\n  spare -1  live 1 of 3  from 1 parents\n"
+		want := "view abcd2345  " + url + "\n  fi[2Jlm: ts of 1.00 Mbit/s, 2+1\n  spare -1  live 1 of 3  from 1 parent\n"
 		if code != 0 || errs != "" || !strings.HasPrefix(out, want) || !strings.Contains(out, " is late: 0.35 s behind, in 2 stripes\n") {
 			t.Errorf("%d, %q, %q, want %q", code, out, errs, want)
 		}
@@ -139,7 +139,7 @@ func TestForestWords(t *testing.T) {
 	f.Source.Out, f.Source.Egress = 2.5e6, 2.5
 	f.Problem = "the disk is full"
 	want := "source abcd2345  u\n  film: ts of 1.00 Mbit/s, 2+1\n  sends 2.50 Mbit/s = 2.50 × the stream to 3 children, 7 blocks so far\n" +
-		"  2 viewers that share and 5 relays known, up to 3 hops away\n  stripe 2 is the thinnest: 9 slots free, 2 relays\n  warning: the disk is full\n"
+		"  2 viewers sharing and 5 relays known, up to 3 hops away\n  stripe 2 is the thinnest: 9 slots free, 2 relays\n  warning: the disk is full\n"
 	if got := forestWords(f, "u"); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -152,8 +152,8 @@ func relayLine(h *host.Host) func() string {
 				}
 			}
 		}
-		return fmt.Sprintf("%d streams  %d home stripes  in %s  out %s  %d children  %d relays known",
-			len(st.Streams), homes, rate(in.rate(now, net.In)), rate(out.rate(now, net.Out)), children, st.Known)
+		return fmt.Sprintf("%s  %s  in %s  out %s  %s  %s known", many(len(st.Streams), "stream"), many(homes, "home stripe"),
+			rate(in.rate(now, net.In)), rate(out.rate(now, net.Out)), many(children, "child", "children"), many(st.Known, "relay"))
 	}
 }
 

@@ -236,8 +236,8 @@ func sourceLine(h *host.Host) func() string {
 		if stream > 0 {
 			factor = up / stream
 		}
-		return fmt.Sprintf("%s  sending %s = %.2f × the stream  %d children  %d relays known",
-			rate(stream), rate(up), factor, s.Children, st.Known)
+		return fmt.Sprintf("%s  sending %s = %.2f × the stream  %s  %s known",
+			rate(stream), rate(up), factor, many(s.Children, "child", "children"), many(st.Known, "relay"))
 	}
 }
 

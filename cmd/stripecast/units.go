@@ -83,3 +83,14 @@ func rate(bps float64) string {
 		return fmt.Sprintf("%.0f kbit/s", bps/1e3)
 	}
 }
+
+// many is so many of something: "1 relay", "2 relays". What is no plural with s is given.
+func many(n int, one string, more ...string) string {
+	switch {
+	case n == 1:
+		return "1 " + one
+	case len(more) > 0:
+		return fmt.Sprintf("%d %s", n, more[0])
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}

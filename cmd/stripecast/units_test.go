@@ -102,3 +102,17 @@ func TestForPeople(t *testing.T) {
 		}
 	}
 }
+
+func TestMany(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{many(0, "relay"), "0 relays"},
+		{many(1, "relay"), "1 relay"},
+		{many(2, "home stripe"), "2 home stripes"},
+		{many(1, "child", "children"), "1 child"},
+		{many(20, "child", "children"), "20 children"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%q, not %q", c.got, c.want)
+		}
+	}
+}
