@@ -439,6 +439,12 @@ func TestEpochChange(t *testing.T) {
 	if st := r.core.Status(r.now).Streams[0]; st.Info.Layout != r.info.Layout {
 		t.Fatal("the layout changed within an epoch")
 	}
+	other = r.info
+	other.Lock, other.Seq = stripe.Lock{Salt: [16]byte{1}}, 9
+	tell(other)
+	if st := r.core.Status(r.now).Streams[0]; st.Info.Private() {
+		t.Fatal("the stream became private within an epoch")
+	}
 	past := r.info
 	past.Epoch, past.Seq = 4, 9
 	tell(past)

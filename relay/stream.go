@@ -116,8 +116,8 @@ func (c *Core) takeInfo(now time.Time, raw []byte, own bool) bool {
 	if info.Epoch < s.info.Epoch || info.Epoch == s.info.Epoch && info.Seq <= s.info.Seq {
 		return true
 	}
-	if info.Epoch == s.info.Epoch && info.Layout != s.info.Layout {
-		return true // a layout is fixed for an epoch; the first stays
+	if info.Epoch == s.info.Epoch && (info.Layout != s.info.Layout || info.Lock != s.info.Lock) {
+		return true // both are fixed for an epoch; the first stays
 	}
 	if info.Epoch > s.info.Epoch {
 		c.closeStream(now, s)

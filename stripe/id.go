@@ -32,11 +32,11 @@ func IDOf(key ed25519.PrivateKey) ID {
 func ParseID(s string) (ID, error) {
 	b, err := idText.DecodeString(strings.ToLower(s))
 	if err != nil || len(b) != len(ID{}) {
-		return ID{}, fmt.Errorf("%q is not a stream ID: want 52 letters a-z and digits 2-7", short(s))
+		return ID{}, fmt.Errorf("%q is not a stream ID: want 52 letters a-z and digits 2-7", beginning(s))
 	}
 	id := ID(b)
 	if id.String() != strings.ToLower(s) { // the decoder skips line ends and spare bits
-		return ID{}, fmt.Errorf("%q is not how a stream ID is written", short(s))
+		return ID{}, fmt.Errorf("%q is not how a stream ID is written", beginning(s))
 	}
 	if err := CheckKey(id); err != nil {
 		return ID{}, err
@@ -69,6 +69,14 @@ func (id ID) Tag() Tag { return Tag(id[:8]) }
 func short(s string) string {
 	if len(s) > 80 {
 		return s[:80] + "…"
+	}
+	return s
+}
+
+// beginning is enough of a text to know it by, and too little of a key to be one.
+func beginning(s string) string {
+	if len(s) > 24 {
+		return s[:24] + "…"
 	}
 	return s
 }

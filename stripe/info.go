@@ -60,34 +60,49 @@ type Info struct {
 	// Thumbnail is where a picture of the stream is, a ValidThumbnail; "" if there is none.
 	// Whoever fetches it tells its host who watches.
 	Thumbnail string
+	// Lock is what a private stream's says of its key, the same throughout an epoch; zero if
+	// anyone can read the stream.
+	Lock Lock
 }
+
+// Private reports whether only who has the link's key can read the stream.
+func (i Info) Private() bool { return i.Lock != Lock{} }
 
 // ErrInfo is wrapped by every refusal of an Info's bytes.
 var ErrInfo = errors.New("bad stream info")
 
-// infoDomain and pictureDomain are what versions 2 and 3 are signed with.
-const (
-	infoDomain    = "stripecast info v2\x00"
-	pictureDomain = "stripecast info v3\x00"
-)
+// infoDomains are what each version is signed with.
+var infoDomains = map[uint8]string{
+	infoVersion:    "stripecast info v2\x00",
+	pictureVersion: "stripecast info v3\x00",
+	privateVersion: "stripecast info v4\x00",
+}
 
 // The layout on the wire, in order: version 1, stream 32, epoch 4, seq 4, k 1,
 // m 1, block time 2 (ms), rate 6 (bits/s), media 1, root 32, name 1+…, title 1+…,
-// description 1+…, and the signature 64 over domain and all before it. An info with a
-// thumbnail, and no other, is version 3, and has that 1+… behind the description.
+// description 1+…, and the signature 64 over domain and all before it. That of a private
+// stream, and no other, is version 4, and has thumbnail 1+…, salt 16 and check 16 behind the
+// description. Any other with a thumbnail is version 3, and has that 1+… there.
 const (
 	infoVersion    = 2
 	pictureVersion = 3
+	privateVersion = 4
 )
 
 // MaxInfo is the longest encoded Info, in bytes.
-const MaxInfo = 88 + MaxName + MaxTitle + MaxDescription + MaxThumbnail + ed25519.SignatureSize
+const MaxInfo = 88 + MaxName + MaxTitle + MaxDescription + MaxThumbnail + lockLen + ed25519.SignatureSize
+
+// lockLen is an encoded Lock, in bytes.
+const lockLen = 32
 
 // Sign encodes the info and signs it with the stream's key.
 func (i Info) Sign(key ed25519.PrivateKey) []byte {
-	version, domain := uint8(infoVersion), infoDomain
-	if i.Thumbnail != "" {
-		version, domain = pictureVersion, pictureDomain
+	version := uint8(infoVersion)
+	switch {
+	case i.Private():
+		version = privateVersion
+	case i.Thumbnail != "":
+		version = pictureVersion
 	}
 	var w wire.Writer
 	w.U8(version)
@@ -103,10 +118,14 @@ func (i Info) Sign(key ed25519.PrivateKey) []byte {
 	w.Bytes8([]byte(i.Name))
 	w.Bytes8([]byte(i.Title))
 	w.Bytes8([]byte(i.Description))
-	if version == pictureVersion {
+	if version >= pictureVersion {
 		w.Bytes8([]byte(i.Thumbnail))
 	}
-	w.Raw(ed25519.Sign(key, append([]byte(domain), w.B...)))
+	if version == privateVersion {
+		w.Raw(i.Lock.Salt[:])
+		w.Raw(i.Lock.Check[:])
+	}
+	w.Raw(ed25519.Sign(key, append([]byte(infoDomains[version]), w.B...)))
 	return w.B
 }
 
@@ -119,12 +138,9 @@ func OpenInfo(b []byte) (Info, error) {
 	body, sig := b[:len(b)-ed25519.SignatureSize], b[len(b)-ed25519.SignatureSize:]
 	r := wire.NewReader(body)
 	var i Info
-	version, domain := r.U8(), infoDomain
-	switch version {
-	case infoVersion:
-	case pictureVersion:
-		domain = pictureDomain
-	default:
+	version := r.U8()
+	domain, known := infoDomains[version]
+	if !known {
 		return refuse(fmt.Sprintf("version %d", version))
 	}
 	r.Copy(i.Stream[:])
@@ -139,8 +155,12 @@ func OpenInfo(b []byte) (Info, error) {
 	i.Name = string(r.Bytes8())
 	i.Title = string(r.Bytes8())
 	i.Description = string(r.Bytes8())
-	if version == pictureVersion {
+	if version >= pictureVersion {
 		i.Thumbnail = string(r.Bytes8())
+	}
+	if version == privateVersion {
+		r.Copy(i.Lock.Salt[:])
+		r.Copy(i.Lock.Check[:])
 	}
 	if err := r.Done(); err != nil {
 		return refuse(err)
@@ -161,6 +181,8 @@ func OpenInfo(b []byte) (Info, error) {
 		return refuse("description")
 	case !ValidThumbnail(i.Thumbnail) || version == pictureVersion && i.Thumbnail == "":
 		return refuse("thumbnail")
+	case version == privateVersion && !i.Private():
+		return refuse("lock")
 	case CheckKey(i.Stream) != nil || CheckKey(i.Root) != nil:
 		return refuse(ErrWeakKey)
 	}

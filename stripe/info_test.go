@@ -15,11 +15,18 @@ func TestInfo(t *testing.T) {
 	long.Name, long.Media, long.BlockTime, long.Layout = strings.Repeat("ü", MaxName/2), MediaOpaque, MaxBlockTime, Layout{K: 60, M: 4}
 	long.Title, long.Description = strings.Repeat("ö", MaxTitle/2), strings.Repeat("d", MaxDescription)
 	long.Thumbnail = "https://" + strings.Repeat("h", MaxThumbnail-8)
+	long.Lock = Lock{Salt: [16]byte{1}, Check: [16]byte{2}}
 	long.Rate, long.Epoch, long.Seq = 1<<48-1, 1<<32-1, 1<<32-1
-	for _, want := range []Info{sampleInfo(), long} {
+	pictured, private := sampleInfo(), sampleInfo()
+	pictured.Thumbnail = "https://example.org/picture.jpg"
+	private.Lock = long.Lock
+	for version, want := range map[byte]Info{2: sampleInfo(), 3: pictured, 4: private, 4 + 128: long} {
 		b := want.Sign(keyOf(1))
 		if got, err := OpenInfo(b); err != nil || got != want {
 			t.Fatalf("%+v %v, want %+v", got, err, want)
+		}
+		if b[0] != version&127 {
+			t.Errorf("version %d, want %d", b[0], version&127)
 		}
 		if len(b) > MaxInfo || want == long && len(b) != MaxInfo {
 			t.Errorf("%d bytes, at most %d", len(b), MaxInfo)
@@ -69,13 +76,21 @@ func TestInfoRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// A private stream has a lock: one encoding says that it has none.
+	open := sampleInfo()
+	open.Lock.Salt[0] = 1
+	b := open.Sign(keyOf(1))
+	clear(b[len(b)-ed25519.SignatureSize-lockLen : len(b)-ed25519.SignatureSize])
+	if _, err := OpenInfo(b); !errors.Is(err, ErrInfo) || !strings.Contains(err.Error(), "lock") {
+		t.Errorf("private without a lock: %v", err)
+	}
 	// Anyone can sign for the identity key: R is the identity, S is zero.
 	i := sampleInfo()
 	i.Stream = weakKeys()["identity"]
-	b := i.Sign(keyOf(1))
+	b = i.Sign(keyOf(1))
 	forged := append(b[:len(b)-ed25519.SignatureSize:len(b)-ed25519.SignatureSize], append([]byte{1}, make([]byte, 63)...)...)
 	body := forged[:len(forged)-ed25519.SignatureSize]
-	if !ed25519.Verify(i.Stream[:], append([]byte(infoDomain), body...), forged[len(body):]) {
+	if !ed25519.Verify(i.Stream[:], append([]byte(infoDomains[infoVersion]), body...), forged[len(body):]) {
 		t.Fatal("Go refuses the identity key by itself: this test shows nothing")
 	}
 	if _, err := OpenInfo(forged); !errors.Is(err, ErrInfo) {
@@ -105,6 +120,9 @@ func FuzzOpenInfo(f *testing.F) {
 	pictured := sampleInfo()
 	pictured.Thumbnail = "https://example.org/picture.jpg"
 	f.Add(pictured.Sign(keyOf(1)))
+	private := sampleInfo()
+	private.Lock = NewLock(LinkKey{1}, private.Stream, private.Epoch, [16]byte{2})
+	f.Add(private.Sign(keyOf(1)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// Signed anew, so that what lies behind the signature is reached too.
 		if n := len(b) - ed25519.SignatureSize; n > 0 && n < MaxInfo {
@@ -112,11 +130,7 @@ func FuzzOpenInfo(f *testing.F) {
 			if id := IDOf(keyOf(1)); n > 33 {
 				copy(body[1:], id[:])
 			}
-			domain := infoDomain
-			if body[0] == pictureVersion {
-				domain = pictureDomain
-			}
-			b = append(body, ed25519.Sign(keyOf(1), append([]byte(domain), body...))...)
+			b = append(body, ed25519.Sign(keyOf(1), append([]byte(infoDomains[body[0]]), body...))...)
 		}
 		i, err := OpenInfo(b)
 		if err != nil {

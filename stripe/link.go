@@ -15,11 +15,13 @@ import (
 // Link is how people pass a stream on:
 //
 //	stripecast://ID@host:port[,host:port…]/name
+//	stripecast://ID.KEY@host:port[,host:port…]/name	of a private stream
 //
 // It holds no character that a shell would touch; an IPv6 address is written in
 // the ipv6-literal form (2001-db8--1.ipv6-literal.net), and read in brackets too.
 type Link struct {
 	ID    ID
+	Key   LinkKey  // of a private stream; zero: none
 	Hosts []string // host:port of pool members to ask first, 1 … MaxHosts
 	Name  string   // for people; may be empty
 }
@@ -32,7 +34,7 @@ const LinkScheme = "stripecast://"
 
 const ipv6Literal = ".ipv6-literal.net"
 
-// ParseLink reads a link. It resolves and dials nothing.
+// ParseLink reads a link. It resolves and dials nothing. No error repeats what may be a key.
 func ParseLink(s string) (Link, error) {
 	refuse := func(format string, a ...any) (Link, error) {
 		return Link{}, fmt.Errorf("%w: %w", ErrLink, fmt.Errorf(format, a...))
@@ -42,18 +44,24 @@ func ParseLink(s string) (Link, error) {
 	}
 	rest, ok := strings.CutPrefix(s, LinkScheme)
 	if !ok {
-		return refuse("%q does not start with %s", short(s), LinkScheme)
+		return refuse("%q does not start with %s", beginning(s), LinkScheme)
 	}
 	idPart, rest, ok := strings.Cut(rest, "@")
 	if !ok {
-		return refuse("%q has no @ between stream ID and hosts", short(s))
+		return refuse("%q has no @ between stream ID and hosts", beginning(s))
 	}
+	idPart, keyPart, hasKey := strings.Cut(idPart, ".")
 	id, err := ParseID(idPart)
 	if err != nil {
 		return refuse("%w", err)
 	}
-	hostPart, namePart, _ := strings.Cut(rest, "/")
 	l := Link{ID: id}
+	if hasKey {
+		if l.Key, err = ParseLinkKey(keyPart); err != nil {
+			return refuse("%w", err)
+		}
+	}
+	hostPart, namePart, _ := strings.Cut(rest, "/")
 	for _, h := range strings.Split(hostPart, ",") {
 		addr, err := parseHost(h)
 		if err != nil {
@@ -139,7 +147,13 @@ func Printable(s string) string {
 	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
-// String is the link as ParseLink reads it.
+// Public is the link without its key: for those who carry the stream.
+func (l Link) Public() Link {
+	l.Key = LinkKey{}
+	return l
+}
+
+// String is the link as ParseLink reads it, with its key if it has one.
 func (l Link) String() string {
 	hosts := make([]string, len(l.Hosts))
 	for i, h := range l.Hosts {
@@ -149,7 +163,11 @@ func (l Link) String() string {
 			hosts[i] = strings.ReplaceAll(a.String(), ":", "-") + ipv6Literal + ":" + port
 		}
 	}
-	return LinkScheme + l.ID.String() + "@" + strings.Join(hosts, ",") + "/" + escapeName(l.Name)
+	id := l.ID.String()
+	if !l.Key.IsZero() {
+		id += "." + l.Key.Text()
+	}
+	return LinkScheme + id + "@" + strings.Join(hosts, ",") + "/" + escapeName(l.Name)
 }
 
 // escapeName is stricter than url.PathEscape: what is not unreserved (RFC 3986,

@@ -68,11 +68,12 @@ func TestLinkRoundTrip(t *testing.T) {
 		{ID: id, Hosts: []string{"[::ffff:192.0.2.1]:5"}, Name: "mapped"},
 		{ID: id, Hosts: []string{"h_1:2"}, Name: "Ünïcödé / \"quotes\" $(rm -rf ~) `x` %41 & ;"},
 		{ID: id, Hosts: []string{"h:1"}, Name: strings.Repeat("/", MaxName)},
+		{ID: id, Key: LinkKey{1, 2, 3}, Hosts: []string{"h:1", "[::1]:80"}, Name: "private"},
 		{ID: id, Hosts: slices.Repeat([]string{"h:1"}, MaxHosts), Name: "~!*'()"},
 	} {
 		s := l.String()
 		got, err := ParseLink(s)
-		if err != nil || got.ID != l.ID || got.Name != l.Name || !slices.Equal(got.Hosts, l.Hosts) {
+		if err != nil || got.ID != l.ID || got.Key != l.Key || got.Name != l.Name || !slices.Equal(got.Hosts, l.Hosts) {
 			t.Errorf("%s: %+v %v", s, got, err)
 		}
 		if i := strings.IndexFunc(s, shellTouches); i >= 0 {
@@ -99,6 +100,9 @@ func TestParseLinkRefuses(t *testing.T) {
 		// A zone is no part of an address that others are told, and may hold anything.
 		"stripecast://" + id + "@[fe80::1%25eth0]:1/n", "stripecast://" + id + "@[fe80::1%eth0]:1/n",
 		"stripecast://" + id + "@fe80--1%$(id)" + ipv6Literal + ":1/n",
+		// What stands for a key is one, and not that of nobody.
+		"stripecast://" + id + ".@h:1/n", "stripecast://" + id + ".abc@h:1/n", "stripecast://" + id + "." + strings.Repeat("a", 52) + "@h:1/n",
+		"stripecast://" + id + "." + id + "." + id + "@h:1/n", "stripecast://" + id + "." + id[:51] + "b@h:1/n",
 	} {
 		if l, err := ParseLink(s); !errors.Is(err, ErrLink) {
 			t.Errorf("%s: %+v %v", short(s), l, err)
@@ -111,6 +115,7 @@ func FuzzParseLink(f *testing.F) {
 	for _, hosts := range [][]string{{"127.0.0.1:4000"}, {"[2001:db8::1]:4000", "h:1"}} {
 		f.Add(Link{ID: id, Hosts: hosts, Name: "a / name"}.String())
 	}
+	f.Add(Link{ID: id, Key: LinkKey{7}, Hosts: []string{"h:1"}, Name: "private"}.String())
 	f.Add("stripecast://" + id.String() + "@fe80--1%$(id)" + ipv6Literal + ":1/n")
 	f.Fuzz(func(t *testing.T, s string) {
 		l, err := ParseLink(s)
@@ -122,7 +127,7 @@ func FuzzParseLink(f *testing.F) {
 		}
 		out := l.String()
 		again, err := ParseLink(out)
-		if err != nil || fmt.Sprint(again) != fmt.Sprint(l) || strings.ContainsFunc(out, shellTouches) {
+		if err != nil || again.Key != l.Key || fmt.Sprint(again) != fmt.Sprint(l) || strings.ContainsFunc(out, shellTouches) {
 			t.Errorf("%q → %q → %+v %v", s, out, again, err)
 		}
 	})

@@ -81,6 +81,19 @@ func pictured() stripe.Info {
 	return i
 }
 
+// linkKey and salt are those of the private stream.
+var (
+	linkKey = stripe.LinkKey(bytes.Repeat([]byte{4}, len(stripe.LinkKey{})))
+	salt    = [16]byte(bytes.Repeat([]byte{5}, 16))
+)
+
+// private is an info of a stream that only who has the key can read.
+func private() stripe.Info {
+	i := pictured()
+	i.Lock = stripe.NewLock(linkKey, i.Stream, i.Epoch, salt)
+	return i
+}
+
 func record() membership.Record {
 	return membership.Record{
 		Node: relayID, Seq: 1700000000123, TTL: 10 * time.Minute, Slots: 12,

@@ -109,6 +109,27 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+// TestPrivate: the lock, the encrypted block 7, and back.
+func TestPrivate(t *testing.T) {
+	compare(t, "info4", private().Sign(streamKey))
+	got, err := stripe.OpenInfo(bytesOf(t, "info4"))
+	if err != nil || got != private() {
+		t.Errorf("info4 is read as %+v, %v", got, err)
+	}
+	encrypts, err := stripe.NewCipher(linkKey, private())
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "private block", encrypts.Encrypt(header.Number, blockData()))
+	decrypts, err := stripe.NewCipher(linkKey, got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err := decrypts.Decrypt(&header, bytesOf(t, "private block")); err != nil || !bytes.Equal(data, blockData()) {
+		t.Errorf("the private block is read as %x, %v", data, err)
+	}
+}
+
 func TestRecord(t *testing.T) {
 	compare(t, "record", record().Sign(relayKey))
 	got, err := membership.OpenRecord(bytesOf(t, "record"))
@@ -147,6 +168,14 @@ func TestLink(t *testing.T) {
 	got, err := stripe.ParseLink(text)
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(made) {
 		t.Errorf("link is read as %+v, %v", got, err)
+	}
+	made.Key = linkKey
+	text = strings.TrimSpace(textOf(t, "private link"))
+	if made.String() != text {
+		t.Errorf("private link: PROTOCOL.md has\n\t%s\nthe code makes\n\t%s", text, made)
+	}
+	if got, err := stripe.ParseLink(text); err != nil || got.Key != linkKey || got.Public().String() != strings.TrimSpace(textOf(t, "link")) {
+		t.Errorf("private link is read as %+v, %v", got, err)
 	}
 }
 
@@ -225,7 +254,7 @@ func decode(name string, b []byte) (err error) {
 	switch name {
 	case "shard":
 		_, err = parseShard(b)
-	case "info", "info3":
+	case "info", "info3", "info4":
 		_, err = stripe.OpenInfo(b)
 	case "record":
 		_, err = membership.OpenRecord(b)
