@@ -1,8 +1,8 @@
 // Package source turns an input into a published stream: it reads, finds out what
-// the input is and how fast, cuts (stripe/ts), codes (fec), seals (stripe) and
-// hands the shards to the participant that is the root of all trees.
+// the input is and how fast, cuts (stripe/ts), encrypts if the stream is private, codes
+// (fec), seals (stripe) and hands the shards to the participant that is the root of all trees.
 //
-//	Input ─read─▶ ts.Cutter ─Pacer─▶ fec.Encode ─▶ stripe.Seal ─▶ Publisher
+//	Input ─read─▶ ts.Cutter ─Pacer─▶ [stripe.Cipher] ─▶ fec.Encode ─▶ stripe.Seal ─▶ Publisher
 //
 // It is a shell: it lives in real time. Where inputs come from, and that one comes back
 // after a blip, is relay/ingest's.
@@ -11,6 +11,7 @@ package source
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -52,6 +53,9 @@ type Config struct {
 	Description string
 	// Thumbnail is where a picture of it is; it must be a stripe.ValidThumbnail.
 	Thumbnail string
+	// LinkKey makes the stream private: only who has it can read the blocks. It is told
+	// nobody. Zero: anyone can.
+	LinkKey stripe.LinkKey
 	// Input is read to its end. It may return a Mark between bytes.
 	Input io.Reader
 	// Paced says that the input comes at its own pace, as a camera's does. One
@@ -107,6 +111,7 @@ type Source struct {
 	input <-chan read
 
 	// owned by Run
+	cipher    *stripe.Cipher // nil: the stream is not private
 	coder     *fec.Coder
 	cutter    *ts.Cutter
 	pacer     ts.Pacer
@@ -203,8 +208,20 @@ func (s *Source) decide(rate float64, began time.Time) error {
 }
 
 // SetEpoch sets the epoch, higher than any before, ahead of Run: so that none is
-// used up by an input that cannot be published.
-func (s *Source) SetEpoch(epoch uint32) { s.info.Epoch = epoch }
+// used up by an input that cannot be published. A private stream gets the epoch's key.
+func (s *Source) SetEpoch(epoch uint32) {
+	s.info.Epoch = epoch
+	if s.cfg.LinkKey.IsZero() {
+		return
+	}
+	var salt [16]byte
+	rand.Read(salt[:]) // never fails
+	s.info.Lock = stripe.NewLock(s.cfg.LinkKey, s.info.Stream, epoch, salt)
+	var err error
+	if s.cipher, err = stripe.NewCipher(s.cfg.LinkKey, s.info); err != nil {
+		panic(err) // the lock is of this key
+	}
+}
 
 // Info is what Probe decided.
 func (s *Source) Info() stripe.Info { return s.info }
@@ -234,7 +251,7 @@ func reader(ctx context.Context, in io.Reader) <-chan read {
 	return out
 }
 
-// Run publishes until the input ends, which ends the stream, or ctx does, which
+// Run, once, publishes until the input ends, which ends the stream, or ctx does, which
 // ends it too.
 func (s *Source) Run(ctx context.Context, to Publisher) error {
 	coder, err := fec.New(s.info.Layout)
@@ -242,7 +259,7 @@ func (s *Source) Run(ctx context.Context, to Publisher) error {
 		return err
 	}
 	cfg := ts.DefaultConfig()
-	cfg.Media, cfg.BlockTime = s.info.Media, s.info.BlockTime
+	cfg.Media, cfg.BlockTime, cfg.MaxBlock = s.info.Media, s.info.BlockTime, s.maxBlock()
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
@@ -320,12 +337,20 @@ func (s *Source) take(ctx context.Context, to Publisher, cuts []ts.Cut) bool {
 // marked tells the decoder of a break before c, where its format can.
 func (s *Source) marked(c ts.Cut) ts.Cut {
 	if s.gap && s.info.Media == stripe.MediaTS {
-		if marked := append(ts.MarkGap(c.Data), c.Data...); len(marked) <= stripe.MaxBlock {
+		if marked := append(ts.MarkGap(c.Data), c.Data...); len(marked) <= s.maxBlock() {
 			c.Data = marked
 		}
 	}
 	s.gap = false
 	return c
+}
+
+// maxBlock is the longest block of stream there may be, in bytes.
+func (s *Source) maxBlock() int {
+	if s.cipher != nil {
+		return stripe.MaxBlock - stripe.CipherMore
+	}
+	return stripe.MaxBlock
 }
 
 func (s *Source) publish(to Publisher, c ts.Cut, flags stripe.Flags) {
@@ -334,6 +359,9 @@ func (s *Source) publish(to Publisher, c ts.Cut, flags stripe.Flags) {
 	}
 	if c.Discontinuity {
 		flags |= stripe.Discontinuity
+	}
+	if s.cipher != nil {
+		c.Data = s.cipher.Encrypt(s.number, c.Data)
 	}
 	shards := s.coder.Encode(c.Data)
 	to.Publish(stripe.Seal(s.cfg.Key, stripe.Header{

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -94,16 +95,22 @@ func mp3(frames int) (b []byte) {
 
 // publish runs a source over an input in virtual time.
 func publish(t *testing.T, in io.Reader) (*tap, error) {
+	return publishPrivately(t, in, stripe.LinkKey{}, 1)
+}
+
+// publishPrivately runs one with a link's key, in an epoch.
+func publishPrivately(t *testing.T, in io.Reader, key stripe.LinkKey, epoch uint32) (*tap, error) {
 	to := &tap{t: t}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	src, err := Probe(ctx, Config{
-		Key: testKey("stream"), Name: "x", Input: in, Paced: true, Layout: stripe.Layout{K: 4, M: 2}, LayoutFixed: true,
+		Key: testKey("stream"), Name: "x", LinkKey: key, Input: in, Paced: true, Layout: stripe.Layout{K: 4, M: 2}, LayoutFixed: true,
 		BlockTime: 100 * time.Millisecond, BlockTimeFixed: true, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return to, err
 	}
+	src.SetEpoch(epoch)
 	return to, src.Run(ctx, to)
 }
 
@@ -238,6 +245,86 @@ func TestTitles(t *testing.T) {
 		}
 		if want := []string{"First song", "j"}; !slices.Equal(titles, want) {
 			t.Errorf("titles %q, want %q", titles, want)
+		}
+	})
+}
+
+// noisy is frames as mp3 makes them, and each another.
+func noisy(frames int) []byte {
+	b := mp3(frames)
+	for i := range b {
+		if i%384 >= 4 {
+			b[i] = byte(i*7 + i/384*13)
+		}
+	}
+	return b
+}
+
+// TestPrivate: what goes out of a private stream is what came in for who has the key, and
+// for nobody else. A later run with the same key uses no key and nonce of the first again,
+// nor does one that is given the same epoch, as by a copy of the key's files.
+func TestPrivate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key, in := stripe.LinkKey{1, 2, 3}, noisy(200)
+		first := map[uint64]block{}
+		salts := map[[16]byte]bool{}
+		for run, epoch := range []uint32{5, 6, 6} {
+			to, err := publishPrivately(t, &script{[]step{{b: in[:384*100]}, {wait: time.Second, err: Mark{Title: "next"}}, {b: in[384*100:]}}}, key, epoch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			info := to.infos[0]
+			for _, i := range to.infos {
+				if !i.Private() || i.Lock != info.Lock {
+					t.Errorf("run %d: an info of another lock: %+v", run, i)
+				}
+			}
+			if salts[info.Lock.Salt] {
+				t.Errorf("run %d has the salt of an earlier one", run)
+			}
+			salts[info.Lock.Salt] = true
+			opens, err := stripe.NewCipher(key, info)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []byte
+			for _, b := range to.blocks {
+				data, err := opens.Decrypt(&b.Header, b.data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, data...)
+				if was := first[b.Number]; len(b.data) > 0 && bytes.Equal(was.data, b.data) {
+					t.Errorf("run %d encrypts block %d as the first does", run, b.Number)
+				}
+				if run == 0 {
+					first[b.Number] = b
+				}
+				if len(data) >= 32 && bytes.Contains(b.data, data[len(data)/2:][:16]) {
+					t.Errorf("run %d: block %d can be read", run, b.Number)
+				}
+			}
+			if last := to.blocks[len(to.blocks)-1]; !bytes.Equal(got, in) || !last.Has(stripe.End) || len(last.data) > 0 {
+				t.Errorf("run %d: %d bytes of %d, or others, or no end", run, len(got), len(in))
+			}
+		}
+	})
+}
+
+// TestPrivateBlocksFit: the longest block of a private stream fits into one.
+func TestPrivateBlocksFit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := bytes.Repeat(append([]byte{0x47, 1, 0, 0x10}, make([]byte, ts.PacketLen-4)...), 3*stripe.MaxBlock/ts.PacketLen)
+		to, err := publishPrivately(t, &script{[]step{{b: in}}}, stripe.LinkKey{1}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		longest := 0
+		for _, b := range to.blocks {
+			longest = max(longest, b.DataLen)
+		}
+		if longest > stripe.MaxBlock || longest <= stripe.MaxBlock-stripe.CipherMore-ts.PacketLen {
+			t.Errorf("the longest block has %d bytes: %d are allowed, and there is more", longest, stripe.MaxBlock)
 		}
 	})
 }
