@@ -236,7 +236,7 @@ func (d *demo) addViewer(sinks []view.Sink) error {
 	if err != nil {
 		return err
 	}
-	d.viewers = append(d.viewers, watchHost(h, playout.DefaultConfig().Delay, sinks...))
+	d.viewers = append(d.viewers, watchHost(h, stripe.LinkKey{}, playout.DefaultConfig().Delay, sinks...))
 	return nil
 }
 

@@ -100,7 +100,7 @@ func runDrill(cmd *cobra.Command, c *console, f *drillFlags, arg string) error {
 		}
 	}
 	for _, v := range d.viewers {
-		if err := awaitStream(ctx, c, v.host, link.ID); err != nil {
+		if err := awaitStream(ctx, c, v.host, link); err != nil {
 			return err
 		}
 	}
@@ -141,7 +141,7 @@ func (d *drill) addViewer(verbose bool) error {
 	if err != nil {
 		return fail(err, "give --listen a port that is free, or :0 for any; several viewers need :0")
 	}
-	d.viewers = append(d.viewers, watchHost(h, d.flags.delay))
+	d.viewers = append(d.viewers, watchHost(h, d.link.Key, d.flags.delay))
 	return nil
 }
 

@@ -68,6 +68,8 @@ type opening struct {
 	live  *httpd.Broadcaster
 	close func() // and wait until it is closed
 
+	private bool // it needs the link's key, and is in no list
+
 	used  time.Time // when it was last seen in use; under the engine's lock
 	asked time.Time // when a player last asked for it; likewise
 }
@@ -156,12 +158,13 @@ func (e *engine) play(ctx context.Context, hosts, name string) (*httpd.Part, err
 	}
 }
 
-// find is the opening of a link, which begins with that unless it has.
+// find is the opening of a link, which begins with that unless it has. Who asks with another
+// key, or none, gets nothing of what others have opened.
 func (e *engine) find(link stripe.Link) (*opening, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
-	if i := slices.IndexFunc(e.open, func(o *opening) bool { return o.link.ID == link.ID }); i >= 0 {
+	if i := slices.IndexFunc(e.open, func(o *opening) bool { return o.link.ID == link.ID && o.link.Key.Is(link.Key) }); i >= 0 {
 		e.open[i].used, e.open[i].asked = now, now
 		return e.open[i], nil
 	}
@@ -227,7 +230,7 @@ func (e *engine) start(o *opening) error {
 		cancel()
 		return err
 	}
-	if err := awaitStream(ctx, e.console, h, o.link.ID); err != nil {
+	if err := awaitStream(ctx, e.console, h, o.link); err != nil {
 		cancel()
 		h.Leave()
 		return err
@@ -236,10 +239,12 @@ func (e *engine) start(o *opening) error {
 	for _, s := range h.Status().Streams {
 		if s.Info.Stream == o.link.ID {
 			o.name, o.media, o.logo = cmp.Or(s.Info.Name, o.name), s.Info.Media, s.Info.Thumbnail
+			o.private = s.Info.Private()
 		}
 	}
 	o.host, o.live = h, httpd.NewBroadcaster()
 	o.plays = view.New(e.flags.delay, &broadcast{to: o.live})
+	o.plays.Unlock(view.NewKeyring(o.link.Key), func(err error) { e.say("warning: %s: %v", o.name, err) })
 	cfg := httpd.DefaultConfig()
 	cfg.Stream, cfg.Name = o.live, o.name
 	o.part = httpd.NewPart(ctx, playedHosts(o.link), cfg)
@@ -266,8 +271,12 @@ func (e *engine) start(o *opening) error {
 	return nil
 }
 
-// learn keeps a stream for the list of channels.
+// learn keeps a stream for the list of channels, which anybody may read who reaches us: a URL
+// that plays a private one would hold its key.
 func (e *engine) learn(o *opening) {
+	if o.private {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	link := o.link

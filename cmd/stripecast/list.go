@@ -123,6 +123,7 @@ type listed struct {
 	Link   string `json:"link"`
 	Image  string `json:"thumbnail"` // where a picture of it is, or empty
 	Media  string `json:"media"`     // empty: the stream's info did not come
+	Locked bool   `json:"private"`   // only who has the link's key, which stands in no list, can read it
 	Rate   uint64 `json:"rate"`      // bits/s; 0: likewise
 	Layout string `json:"layout"`    // likewise
 	Epoch  uint32 `json:"epoch"`
@@ -138,7 +139,7 @@ func describeOffer(o relay.Offer, join []string) listed {
 	link := stripe.Link{ID: o.ID, Hosts: join[:min(len(join), stripe.MaxHosts)]}
 	if o.Info.Epoch > 0 {
 		link.Name = o.Info.Name
-		l.Image = o.Info.Thumbnail
+		l.Image, l.Locked = o.Info.Thumbnail, o.Info.Private()
 		l.Name, l.Media, l.Rate, l.Layout = o.Info.Name, o.Info.Media.String(), o.Info.Rate, o.Info.Layout.String()
 		l.Spare = bits.OnesCount64(o.Homes) - o.Info.Layout.K
 		if o.Source {
@@ -160,6 +161,9 @@ func printList(w io.Writer, list []listed) error {
 		name, media, bps, spare := l.Name, l.Media, "?", "?"
 		if l.Rate > 0 {
 			bps, spare = rate(float64(l.Rate)), fmt.Sprint(l.Spare)
+		}
+		if l.Locked {
+			media += " (private)"
 		}
 		if !l.Source {
 			spare += " (no source)"

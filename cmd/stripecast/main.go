@@ -30,7 +30,7 @@ func run(args []string, stdin *os.File, stdout io.Writer, stderr io.Writer) int 
 	cmd.SetArgs(args)
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
+	cmd.SetErr(c.err)
 	err := cmd.ExecuteContext(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil // interrupted while waiting

@@ -23,6 +23,7 @@ import (
 	"github.com/stripecast/stripecast/cmd/stripecast/clip"
 	"github.com/stripecast/stripecast/playout/httpd"
 	"github.com/stripecast/stripecast/playout/rewind"
+	"github.com/stripecast/stripecast/playout/view"
 	"github.com/stripecast/stripecast/relay"
 	"github.com/stripecast/stripecast/relay/host"
 	"github.com/stripecast/stripecast/relay/ingest"
@@ -35,26 +36,29 @@ import (
 
 // unheard is what stands in the source and has no row, and why.
 var unheard = map[string]string{
-	"relay %d: %w":                                  "a relay of the demo that reaches nobody on its own machine",
-	"a new relay: %w":                               "likewise",
-	"the built-in clip: %w":                         "the clip's own tests would fail",
-	"try again; --from begins where it stopped":     "the past is gone while it plays",
-	"check that there is room where -o writes to":   "a disk that fills while a stream plays",
-	"%w: block time %v is not above 0 and up to %v": "a viewer is not asked for it",
-	"block %d: %w":                                  "nobody has the block: of a stream that others carry",
-	"the demo needs UDP on 127.0.0.1":               "a machine without loopback",
-	"ffmpeg says that it has ended":                 "it is waited for then",
-	"ffmpeg got nothing for %v":                     "likewise",
-	"nothing came for %v":                           "likewise",
-	"the server has ended it":                       "likewise",
-	"the server sends %q, not %q":                   "likewise",
-	"the playlist has had nothing new for %v":       "likewise",
-	"a segment of %d bytes: %w":                     "likewise",
-	"it is of another kind than the items before":   "a station passes it over, and says so",
-	"reading the input: %w":                         "a disk that breaks while it is read",
-	"quicnet: %w":                                   "a key that is none",
-	"listen address %q: %w":                         "relay/host looks at it before",
-	"%w %v: parity cannot be negative":              "a layout that is read has no sign",
+	"relay %d: %w":                                      "a relay of the demo that reaches nobody on its own machine",
+	"a new relay: %w":                                   "likewise",
+	"the built-in clip: %w":                             "the clip's own tests would fail",
+	"try again; --from begins where it stopped":         "the past is gone while it plays",
+	"check that there is room where -o writes to":       "a disk that fills while a stream plays",
+	"%w: block time %v is not above 0 and up to %v":     "a viewer is not asked for it",
+	"block %d: %w":                                      "nobody has the block: of a stream that others carry",
+	"the demo needs UDP on 127.0.0.1":                   "a machine without loopback",
+	"ffmpeg says that it has ended":                     "it is waited for then",
+	"ffmpeg got nothing for %v":                         "likewise",
+	"nothing came for %v":                               "likewise",
+	"the server has ended it":                           "likewise",
+	"the server sends %q, not %q":                       "likewise",
+	"the playlist has had nothing new for %v":           "likewise",
+	"a block of the private stream cannot be decrypted": "a source that errs: the block is skipped",
+	"%w: block %d is of another epoch":                  "likewise",
+	"%w: block %d":                                      "likewise",
+	"a segment of %d bytes: %w":                         "likewise",
+	"it is of another kind than the items before":       "a station passes it over, and says so",
+	"reading the input: %w":                             "a disk that breaks while it is read",
+	"quicnet: %w":                                       "a key that is none",
+	"listen address %q: %w":                             "relay/host looks at it before",
+	"%w %v: parity cannot be negative":                  "a layout that is read has no sign",
 }
 
 // newPlaces is a directory with things in it, ports that are taken, and a link.
@@ -186,7 +190,7 @@ func everyBuffer(s *stage) error {
 func noPast(s *stage) (context.Context, *rewind.Stream) {
 	ctx, cancel := context.WithCancel(s.Context())
 	cancel()
-	return ctx, newPast(begin(s.T, 0), stripe.ID{1}, httpd.NewBroadcaster())
+	return ctx, newPast(begin(s.T, 0), stripe.ID{1}, view.NewKeyring(stripe.LinkKey{}), httpd.NewBroadcaster())
 }
 
 func ofNoPast(s *stage) error {
@@ -276,7 +280,7 @@ const (
 )
 
 func messages() []message {
-	return slices.Concat(sourceMessages(), inputMessages(), listMessages(), keyMessages(), bufferMessages(), viewMessages(), linkMessages(), poolMessages(), drillMessages(), askMessages(), configMessages(), otherMessages())
+	return slices.Concat(sourceMessages(), inputMessages(), listMessages(), keyMessages(), privateMessages(), bufferMessages(), viewMessages(), linkMessages(), poolMessages(), drillMessages(), askMessages(), configMessages(), otherMessages())
 }
 
 func sourceMessages() []message {
@@ -424,7 +428,7 @@ func linkMessages() []message {
 		{vi("film"), `bad link: "film" does not start with stripecast://`, linkHint},
 		{vi("stripecast://film"), `bad link: "stripecast://film" has no @ between stream ID and hosts`, linkHint},
 		{vi("stripecast://abc@127.0.0.1:1/x"), `bad link: "abc" is not a stream ID: want 52 letters a-z and digits 2-7`, linkHint},
-		{vi("stripecast://" + strings.Repeat("b", 52) + "@127.0.0.1:1/x"), `bad link: "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb" is not how a stream ID is written`, linkHint},
+		{vi("stripecast://" + strings.Repeat("b", 52) + "@127.0.0.1:1/x"), `bad link: "bbbbbbbbbbbbbbbbbbbbbbbb…" is not how a stream ID is written`, linkHint},
 		{vi("stripecast://" + strings.Repeat("a", 52) + "@127.0.0.1:1/x"), "bad link: public key is not canonical or has small order", linkHint},
 		{vi("stripecast://{id}@127.0.0.1/x"), `bad link: "127.0.0.1" is not host:port`, linkHint},
 		{vi("stripecast://{id}@127.0.0.1:0/x"), `bad link: "127.0.0.1:0" has no port from 1 to 65535`, linkHint},
@@ -439,7 +443,7 @@ func poolMessages() []message {
 	return []message{
 		{line("relay"), "there is no pool to join", "give a link, or --join HOST:PORT, or --new-pool"},
 		{line("relay", "{link}", "{link}", "{link}", "{link}", "{link}"), "5 links are too many", "a relay carries at most 4 streams"},
-		{line("relay", "{link}", "--allow", "everything"), `"everything" is not a stream ID: want 52 letters a-z and digits 2-7`, "--allow takes stream IDs: what stands before @ in a link"},
+		{line("relay", "{link}", "--allow", "everything"), `"everything" is not a stream ID: want 52 letters a-z and digits 2-7`, "--allow takes stream IDs: what stands before @ in a link, and before the . of a private one's"},
 		{line("relay", "{link}", "--allow", stripe.IDOf(host.NewKey()).String()), "the link's stream {short} is not among those allowed", "add its ID to --allow, or leave out --allow"},
 		{line("relay", "--new-pool", "--download", "much"), `"much" is no rate`, rateHint},
 		{line("list"), "no pool is named", "give --join with a member, as in --join pool.example.org:7070"},

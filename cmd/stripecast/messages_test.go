@@ -114,7 +114,7 @@ var beneath = []string{
 	"relay/ingest/ffmpeg/ffmpeg.go", "relay/ingest/listen.go", "relay/ingest/m3u/m3u.go",
 	"relay/ingest/segments.go", "relay/ingest/station/list.go", "relay/ingest/station/station.go",
 	"relay/ingest/udp.go", "relay/ingest/web.go", "relay/quicnet/net.go", "relay/source/source.go",
-	"relay/store/fs.go", "stripe/id.go", "stripe/layout.go", "stripe/link.go", "stripe/ts/loop.go",
+	"relay/store/fs.go", "stripe/id.go", "stripe/layout.go", "stripe/link.go", "stripe/private.go", "stripe/ts/loop.go",
 }
 
 // TestEveryMessageHasARow: what stands in the source, as an error or as what to do about

@@ -35,8 +35,9 @@ const (
 
 // held is what a participant, and whoever it can ask, has of one stream.
 type held struct {
-	h  *host.Host
-	id stripe.ID
+	h    *host.Host
+	id   stripe.ID
+	keys *view.Keyring
 }
 
 // Extent implements rewind.Past.
@@ -53,10 +54,27 @@ func (p *held) Seek(ctx context.Context, at time.Time) (uint64, error) {
 // Block implements rewind.Past.
 func (p *held) Block(ctx context.Context, number uint64) (stripe.Header, []byte, error) {
 	h, data, err := p.h.Block(ctx, p.id, number)
+	if err == nil {
+		data, err = p.decrypt(&h, data)
+	}
 	if errors.Is(err, host.ErrAbsent) {
 		err = fmt.Errorf("block %d: %w", number, rewind.ErrAbsent)
 	}
 	return h, data, err
+}
+
+// decrypt is a block as the source had it. One that no key decrypts is as good as absent;
+// where the key is wrong, so are all, and nothing is read.
+func (p *held) decrypt(h *stripe.Header, sent []byte) ([]byte, error) {
+	e, ok := p.h.Extent(p.id)
+	if !ok || e.Info.Epoch != h.Epoch {
+		return nil, host.ErrAbsent // a later run began meanwhile
+	}
+	data, err := p.keys.Decrypt(e.Info, h, sent)
+	if errors.Is(err, stripe.ErrCipher) {
+		err = host.ErrAbsent
+	}
+	return data, err
 }
 
 // Lengths implements rewind.Past: any shard of a block has its header.
@@ -71,7 +89,7 @@ func (p *held) Lengths(ctx context.Context, from, to uint64, learn func(number u
 		blocks, _ := s.Blocks(key, from, to) // what cannot be read was reported
 		for _, b := range blocks {
 			sh, err := s.Get(key, b.Number, bits.TrailingZeros64(b.Have))
-			if err == nil && !learn(b.Number, sh.DataLen) {
+			if err == nil && !learn(b.Number, e.Info.PlainLen(sh.DataLen)) {
 				return
 			}
 		}
@@ -84,9 +102,10 @@ func (p *held) Lengths(ctx context.Context, from, to uint64, learn func(number u
 
 // Ask implements rewind.Past.
 func (p *held) Ask(ctx context.Context, from, to uint64, learn func(number uint64, length int) bool) error {
+	e, ok := p.h.Extent(p.id)
 	headers, err := p.h.Headers(ctx, p.id, from, min(to, from+host.MaxHeaders-1))
 	for _, h := range headers {
-		if !learn(h.Number, h.DataLen) {
+		if !ok || h.Epoch != e.Info.Epoch || !learn(h.Number, e.Info.PlainLen(h.DataLen)) {
 			break
 		}
 	}
@@ -104,8 +123,8 @@ func formatOf(m stripe.Media) rewind.Format {
 	return rewind.Format{MarkGap: ts.MarkGap, Starts: ts.HasTables, Prologue: ts.Prologue}
 }
 
-func newPast(h *host.Host, id stripe.ID, live *httpd.Broadcaster) *rewind.Stream {
-	return rewind.New(rewind.Config{Past: &held{h, id}, Live: live, Settle: newsTime, Format: formatOf})
+func newPast(h *host.Host, id stripe.ID, keys *view.Keyring, live *httpd.Broadcaster) *rewind.Stream {
+	return rewind.New(rewind.Config{Past: &held{h, id, keys}, Live: live, Settle: newsTime, Format: formatOf})
 }
 
 // parseFrom reads --from; without it, it is nil.

@@ -41,10 +41,11 @@ type viewing struct {
 	played chan struct{} // closed when it plays no more
 }
 
-// watchHost plays what h brings until h ends.
-func watchHost(h *host.Host, delay time.Duration, sinks ...view.Sink) *viewing {
+// watchHost plays what h brings until h ends, with the key of its link if that has one.
+func watchHost(h *host.Host, key stripe.LinkKey, delay time.Duration, sinks ...view.Sink) *viewing {
 	v := &viewing{host: h, pulse: &pulse{}, played: make(chan struct{})}
 	v.player = view.New(delay, append(sinks, v.pulse)...)
+	v.player.Unlock(view.NewKeyring(key), func(error) {}) // what is not played shows
 	go func() {
 		defer close(v.played)
 		v.player.Run(context.Background(), h.Media())

@@ -77,6 +77,9 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 		if err != nil {
 			return fail(err, "a link looks like stripecast://ID@host:port/name, as the source printed it")
 		}
+		if !link.Key.IsZero() {
+			c.say("warning: a relay has no use for the key in a link, and a command line is no place for it: leave out what stands from . to @")
+		}
 		cfg.Streams = append(cfg.Streams, link.ID)
 		f.join = append(f.join, link.Hosts...)
 	}
@@ -114,7 +117,7 @@ func parseAllow(list []string, streams []stripe.ID) (allow []stripe.ID, err erro
 	for _, a := range list {
 		id, err := stripe.ParseID(a)
 		if err != nil {
-			return nil, fail(err, "--allow takes stream IDs: what stands before @ in a link")
+			return nil, fail(err, "--allow takes stream IDs: what stands before @ in a link, and before the . of a private one's")
 		}
 		allow = append(allow, id)
 	}
@@ -157,8 +160,9 @@ func relayLine(h *host.Host) func() string {
 	}
 }
 
-// awaitStream waits until somebody has told what the stream is.
-func awaitStream(ctx context.Context, c *console, h *host.Host, id stripe.ID) error {
+// awaitStream waits until somebody has told what the stream of a link is, and that the link
+// opens it.
+func awaitStream(ctx context.Context, c *console, h *host.Host, link stripe.Link) error {
 	patience := time.NewTimer(host.JoinPatience)
 	defer patience.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -168,8 +172,8 @@ func awaitStream(ctx context.Context, c *console, h *host.Host, id stripe.ID) er
 		select {
 		case <-tick.C:
 			for _, s := range h.Status().Streams {
-				if s.Info.Stream == id {
-					return nil
+				if s.Info.Stream == link.ID {
+					return c.unlock(s.Info, link)
 				}
 			}
 			if time.Since(said) > 2*time.Second {
@@ -177,7 +181,7 @@ func awaitStream(ctx context.Context, c *console, h *host.Host, id stripe.ID) er
 				c.say("asking the pool for the stream …")
 			}
 		case <-patience.C:
-			return notCarried(id)
+			return notCarried(link.ID)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

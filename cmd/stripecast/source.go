@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"net"
 	"time"
@@ -35,6 +36,7 @@ type sourceFlags struct {
 	coded             float64 // what transcode says, in bits a second; 0: not at all
 	block             time.Duration
 	loop, opaque      bool
+	private           bool
 }
 
 func newSource(c *console) *cobra.Command {
@@ -77,6 +79,7 @@ func newSource(c *console) *cobra.Command {
 	flags.StringVar(&f.name, "name", httpd.DefaultName, "the stream's `NAME`, for people")
 	flags.StringVar(&f.description, "description", "", "what the stream is, for people: a `TEXT` of one line")
 	flags.StringVar(&f.thumbnail, "thumbnail", "", "https `URL` of a picture of the stream, for lists of channels: a player that shows it tells its host who watches")
+	flags.BoolVar(&f.private, "private", false, "encrypt the stream, so that only who has the key in its link can watch; that is kept beside --key, and name and titles stay public")
 	flags.StringVar(&f.password, passwordFlag, "", "`PASSWORD` of source clients at listen://, whose user is source (default: none on loopback, else a new one that is printed)")
 	flags.StringVar(&f.capture, "capture", "", "take what a capture `DEVICE` gives instead of INPUT, as in --capture /dev/video0; ffmpeg codes it")
 	flags.StringVar(&f.playlist, "playlist", "", "send the files of a `LIST` instead of INPUT, in order, for ever: an M3U list, a directory, or an RSS feed; a file or a URL")
@@ -106,19 +109,16 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	if in.stop != nil {
 		defer in.stop()
 	}
-	key, where, made, err := sourceKey(f.key)
+	key, secret, where, err := f.keys(c)
 	if err != nil {
 		return err
-	}
-	if made {
-		c.say("made a new key in %s: keep it, it is the stream's identity", where)
 	}
 	if in.live {
 		c.say("waiting for the stream %s …", in.from)
 	}
 	logger := c.logger(verbose(cmd))
 	cfg := source.Config{
-		Key: key, Name: f.name, Description: f.description, Thumbnail: f.thumbnail, Input: in.bytes, Paced: in.paced, Opaque: f.opaque, Logger: logger,
+		Key: key, Name: f.name, Description: f.description, Thumbnail: f.thumbnail, LinkKey: secret, Input: in.bytes, Paced: in.paced, Opaque: f.opaque, Logger: logger,
 		Layout: layout, LayoutFixed: cmd.Flags().Changed("layout"),
 		BlockTime: f.block, BlockTimeFixed: cmd.Flags().Changed("block"),
 	}
@@ -147,7 +147,7 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	}
 	src.SetEpoch(epoch)
 	src.Announce(h)
-	link := stripe.Link{ID: info.Stream, Hosts: []string{h.Advertised().String()}, Name: f.name}
+	link := stripe.Link{ID: info.Stream, Key: secret, Hosts: []string{h.Advertised().String()}, Name: f.name}
 	rates := newPace()
 	web, err := (&site{
 		addr: f.http, host: h,
@@ -162,7 +162,7 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 	defer web.close()
 	fmt.Fprintln(c.out, link)
 	c.say("publishing %s: %s, %s, %v, blocks of %v; status at %s", f.name, info.Media, rate(float64(info.Rate)), info.Layout, info.BlockTime, web.url)
-	c.say("watch it with: stripecast view %s", link)
+	tellLink(c, link)
 	defer c.keepSaying(sourceLine(h))()
 	go c.reloads(ctx, hup, cmd, func(change *changes) error { return f.reload(change, h) })
 	err = src.Run(ctx, h)
@@ -170,6 +170,38 @@ func runSource(cmd *cobra.Command, c *console, f *sourceFlags, input string) err
 		awaitChildren(ctx, h)
 	}
 	return err
+}
+
+// keys are the stream's key, which is in the file where, and that of its links if it is private.
+func (f *sourceFlags) keys(c *console) (key ed25519.PrivateKey, secret stripe.LinkKey, where string, err error) {
+	key, where, made, err := sourceKey(f.key)
+	if err != nil {
+		return nil, secret, "", err
+	}
+	if made {
+		c.say("made a new key in %s: keep it, it is the stream's identity", where)
+	}
+	if !f.private {
+		if wasPrivate(where) {
+			c.say("warning: without --private anyone can watch the stream, which was private before")
+		}
+		return key, secret, where, nil
+	}
+	secret, made, err = linkKey(where)
+	if made && err == nil {
+		c.say("made a key for the stream's links in %s%s", where, linkKeyEnd)
+	}
+	return key, secret, where, err
+}
+
+// tellLink says who needs which link. A key is on standard output, and nowhere else.
+func tellLink(c *console, link stripe.Link) {
+	if link.Key.IsZero() {
+		c.say("watch it with: stripecast view %s", link)
+		return
+	}
+	c.say("private: whoever has the link on standard output can watch it with stripecast view")
+	c.say("relay it with: stripecast relay %s", link.Public())
 }
 
 // check refuses flags that make no sense.

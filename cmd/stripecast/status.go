@@ -47,6 +47,7 @@ type streamStatus struct {
 	About    string         `json:"description"` // what the stream is
 	Picture  string         `json:"thumbnail"`   // where a picture of it is: a URL, or empty
 	Media    string         `json:"media"`
+	Private  bool           `json:"private"` // only who has the link's key can read it
 	Layout   string         `json:"layout"`
 	Epoch    uint32         `json:"epoch"`
 	Rate     uint64         `json:"rate"`       // bits/s of stream
@@ -118,7 +119,7 @@ func describe(role string, h *host.Host, player *view.Player, urls []string) sta
 	out.Stripes = []stripeStatus{} // JSON's null is no list
 	for _, s := range st.Streams {
 		d := describeStream(s)
-		if e, ok := (&held{h, s.Info.Stream}).Extent(); ok {
+		if e, ok := (&held{h: h, id: s.Info.Stream}).Extent(); ok {
 			d.Past = describePast(e)
 		}
 		if player != nil {
@@ -183,7 +184,7 @@ func describeView(h *host.Host, player *view.Player, past *rewind.Stream, urls [
 
 func describeStream(s relay.StreamStatus) streamStatus {
 	d := streamStatus{
-		Stream: s.Info.Stream.String(), Name: s.Info.Name, Title: s.Info.Title, About: s.Info.Description, Picture: s.Info.Thumbnail, Media: s.Info.Media.String(),
+		Stream: s.Info.Stream.String(), Name: s.Info.Name, Title: s.Info.Title, About: s.Info.Description, Picture: s.Info.Thumbnail, Media: s.Info.Media.String(), Private: s.Info.Private(),
 		Layout: s.Info.Layout.String(), Epoch: s.Info.Epoch, Rate: s.Info.Rate,
 		Block: s.Info.BlockTime.Seconds(), Ended: s.Ended, Spare: s.Spare, Live: s.Live,
 		Children: s.Children, Slots: s.Slots, Window: s.Window, Counters: s.Counters,

@@ -39,12 +39,13 @@ type calm struct {
 	midway bool   // what was written last has no end of line
 }
 
-// onTerminal makes w calm if it is a terminal that can be told things.
+// onTerminal makes w calm if it is a terminal that can be told things. No key of a link is
+// written to it, whoever says it: Cobra and the system repeat what they were given.
 func onTerminal(w io.Writer) io.Writer {
 	if !isTerminal(w) || os.Getenv("TERM") == "dumb" {
-		return w
+		return discreet{w}
 	}
-	return &calm{to: w}
+	return &calm{to: discreet{w}}
 }
 
 // Write writes above the line.

@@ -147,7 +147,7 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 		}
 		return f.reload(change, h)
 	})
-	if err := awaitStream(ctx, c, h, link.ID); err != nil {
+	if err := awaitStream(ctx, c, h, link); err != nil {
 		return err
 	}
 	return v.run(ctx, cancel, h, f, link, player, cmd.Flags().Changed("http"))
@@ -182,21 +182,24 @@ type viewer struct {
 	live  *httpd.Broadcaster
 	plays *broadcast
 	past  *rewind.Stream
-	begun chan struct{} // closed when it is clear what is played
-	gone  atomic.Bool   // the source is, and only the past is played
-	back  chan struct{} // closed when it is there again
-	media atomic.Int32  // stripe.Media
+	begun chan struct{}         // closed when it is clear what is played
+	gone  atomic.Bool           // the source is, and only the past is played
+	back  chan struct{}         // closed when it is there again
+	media atomic.Int32          // stripe.Media
+	shut  atomic.Pointer[error] // why the link does not open a later run; nil: it does
 }
 
 func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFlags, link stripe.Link, command []string, httpGiven bool) error {
 	v.live = httpd.NewBroadcaster()
-	v.past = newPast(h, link.ID, v.live)
+	keys := view.NewKeyring(link.Key)
+	v.past = newPast(h, link.ID, keys, v.live)
 	v.plays, v.begun, v.back = &broadcast{to: v.live}, make(chan struct{}), make(chan struct{})
 	sinks := []view.Sink{v.plays}
 	if v.file != nil {
 		sinks = append(sinks, &fileSink{v.file, &v.media})
 	}
 	player, rates := view.New(f.delay, sinks...), newPace()
+	player.Unlock(keys, v.locked(cancel))
 	web, err := (&site{
 		addr: f.http, fallback: !httpGiven, name: link.Name, stream: v.live, past: v.past, host: h,
 		status:   func(urls []string) status { return describeView(h, player, v.past, urls) },
@@ -246,6 +249,9 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 	<-watched
 	cancel()
 	<-played
+	if shut := v.shut.Load(); shut != nil {
+		return explainKey(*shut)
+	}
 	var explained *failure
 	switch {
 	case errors.As(err, &explained):
@@ -254,6 +260,19 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 		return fail(err, "check that there is room where -o writes to")
 	}
 	return nil
+}
+
+// locked ends the viewer when a later run of the source is not opened by the link's key, and
+// says of a block that is not that it is skipped.
+func (v *viewer) locked(cancel func()) func(error) {
+	return func(err error) {
+		if errors.Is(err, stripe.ErrCipher) {
+			v.say("warning: %v: it and others like it are skipped", err)
+			return
+		}
+		v.shut.Store(&err)
+		cancel()
+	}
 }
 
 // ready says why there is nothing to see.

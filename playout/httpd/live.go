@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stripecast/stripecast/playout/hls"
+	"github.com/stripecast/stripecast/stripe"
 )
 
 // Live HLS lies below pathLive; LivePath is what a player opens.
@@ -65,7 +66,7 @@ func (s *Server) livePlaylist(w http.ResponseWriter, r *http.Request, name strin
 		return
 	}
 	if refused != "" {
-		http.Error(w, fmt.Sprintf("HLS of ours cannot carry %s; open http://%s%s in a player", refused, s.authority(r), s.prefix+PathStream),
+		http.Error(w, fmt.Sprintf("HLS of ours cannot carry %s; open http://%s%s in a player", refused, s.authority(r), stripe.HideKeys(s.prefix)+PathStream),
 			http.StatusUnsupportedMediaType)
 		return
 	}

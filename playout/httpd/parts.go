@@ -13,7 +13,7 @@ import (
 )
 
 // pathPlay is where any stream can be had that a URL names: pathPlay, what stands in a
-// link after its scheme, and a name that says in which form: .m3u8 is HLS, another
+// link after its scheme, a private stream's key included, and a name that says in which form: .m3u8 is HLS, another
 // suffix must be the medium's.
 const pathPlay = "/play/"
 
@@ -74,6 +74,8 @@ func (s *Server) playAny(w http.ResponseWriter, r *http.Request, what string) {
 	switch {
 	case errors.Is(err, ErrBusy):
 		busy(w, err.Error())
+	case errors.Is(err, stripe.ErrNoKey), errors.Is(err, stripe.ErrWrongKey):
+		http.Error(w, err.Error(), http.StatusForbidden)
 	case errors.Is(err, stripe.ErrLink):
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	case err != nil:

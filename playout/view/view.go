@@ -1,7 +1,8 @@
 // Package view plays one stream in real time: it owns a playout.Buffer, feeds it
-// what the participant delivers, and gives what is due to the sinks.
+// what the participant delivers, decrypted if the stream is private, and gives what is due
+// to the sinks.
 //
-//	host.Media() ─Opened, Seen, Deliver─▶ playout.Buffer ─Play─▶ Sinks
+//	host.Media() ─Opened, Seen, Deliver─▶ [Keyring] ─▶ playout.Buffer ─Play─▶ Sinks
 //
 // It is a shell: it lives in real time. One goroutine, Run, owns the buffer.
 package view
@@ -27,10 +28,14 @@ type Sink interface {
 
 // Player plays one stream to its sinks.
 type Player struct {
-	delay time.Duration
-	sinks []Sink
+	delay  time.Duration
+	sinks  []Sink
+	keys   *Keyring
+	locked func(error)
 
 	// owned by Run
+	info   stripe.Info // newest
+	told   int64       // the epoch of which it was told that it cannot be read; -1: none
 	buffer *playout.Buffer
 	opened bool         // the sinks were told of
 	medium stripe.Media // this one
@@ -63,8 +68,13 @@ func (h Head) After(o Head) bool {
 
 // New returns a player with play-out delay Δ; delay must be within playout's bounds.
 func New(delay time.Duration, sinks ...Sink) *Player {
-	return &Player{delay: delay, sinks: sinks}
+	return &Player{delay: delay, sinks: sinks, keys: NewKeyring(stripe.LinkKey{}), locked: func(error) {}, told: -1}
 }
+
+// Unlock has private streams played with a link's key. locked is called by Run, once an
+// epoch, with what cannot be read of it and why: stripe.ErrNoKey and stripe.ErrWrongKey mean
+// all, stripe.ErrCipher a block, which is skipped as one that did not come. Call it before Run.
+func (p *Player) Unlock(keys *Keyring, locked func(error)) { p.keys, p.locked = keys, locked }
 
 // Stats are the figures at this moment.
 func (p *Player) Stats() Stats {
@@ -123,9 +133,22 @@ func (p *Player) input(o relay.Output) playout.Input {
 		return playout.HeadOf(&o.Header)
 	case relay.Deliver:
 		p.seen(&o.Header)
-		return playout.Block{Header: o.Header, Data: o.Data, Parity: o.Parity}
+		data, err := p.keys.Decrypt(p.info, &o.Header, o.Data)
+		if err != nil {
+			p.tell(o.Header.Epoch, err)
+			return playout.HeadOf(&o.Header)
+		}
+		return playout.Block{Header: o.Header, Data: data, Parity: o.Parity}
 	default:
 		panic(fmt.Sprintf("view: %T", o))
+	}
+}
+
+// tell says once an epoch that something of it cannot be read.
+func (p *Player) tell(epoch uint32, err error) {
+	if p.told != int64(epoch) {
+		p.told = int64(epoch)
+		p.locked(err)
 	}
 }
 
@@ -146,6 +169,11 @@ func (p *Player) open(info stripe.Info) {
 		p.mu.Lock()
 		p.stats.Opened = time.Now()
 		p.mu.Unlock()
+	}
+	p.info = info
+	if err := p.keys.Opens(info); err != nil {
+		p.tell(info.Epoch, err)
+		return
 	}
 	if p.opened && p.medium == info.Media {
 		return // news of the rate, or a new epoch of the same: who reads, reads on
