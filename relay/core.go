@@ -33,8 +33,8 @@ type Config struct {
 	Any bool
 	// Look carries nothing, and finds out what streams the pool has: Status.Pool.
 	Look bool
-	// Allow limits Any to these, if not empty.
-	Allow []stripe.ID
+	// Allow limits Any to these, if not empty; Deny leaves out these, whatever Allow says.
+	Allow, Deny []stripe.ID
 	// Play wants every stripe of every stream, rebuilds blocks and delivers them.
 	Play bool
 	// Keep says that there is a place for what is held: every shard comes as a Keep.
@@ -151,7 +151,7 @@ func (c *Core) Handle(now time.Time, in Input) []Output {
 		c.cfg.Upload = in.Upload
 		c.share(now)
 	case Permit:
-		c.permit(now, in.Allow)
+		c.permit(now, in)
 	case Quiet:
 		for _, s := range c.streams {
 			s.forest.Quiet(now, in.Peer, in.On)

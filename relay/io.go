@@ -76,9 +76,10 @@ type Quiet struct {
 // Capacity: there is another figure for the room for children.
 type Capacity struct{ Upload float64 } // bits a second
 
-// Permit: there is another list of those streams that Config.Any takes up; empty: all.
-// One that is carried and not on it any more is left; one named in Config.Streams stays.
-type Permit struct{ Allow []stripe.ID }
+// Permit: there are other lists of those streams that Config.Any takes up, as Config.Allow
+// and Config.Deny. One that is carried and may not be any more is left; one named in
+// Config.Streams stays.
+type Permit struct{ Allow, Deny []stripe.ID }
 
 // Announce makes the participant the source of a stream, or changes its info.
 // Info is signed.

@@ -57,13 +57,13 @@ func (c *Core) named(id stripe.ID) bool { return slices.Contains(c.cfg.Streams, 
 
 // allowed reports whether a stream may be taken up that we were not told to carry.
 func (c *Core) allowed(id stripe.ID) bool {
-	return len(c.cfg.Allow) == 0 || slices.Contains(c.cfg.Allow, id)
+	return !slices.Contains(c.cfg.Deny, id) && (len(c.cfg.Allow) == 0 || slices.Contains(c.cfg.Allow, id))
 }
 
-// permit takes another list of streams that may be, and leaves those that may not. What
+// permit takes other lists of streams that may be, and leaves those that may not. What
 // is wanted is looked through whenever something is asked (wantAny).
-func (c *Core) permit(now time.Time, allow []stripe.ID) {
-	c.cfg.Allow = slices.Clone(allow)
+func (c *Core) permit(now time.Time, in Permit) {
+	c.cfg.Allow, c.cfg.Deny = slices.Clone(in.Allow), slices.Clone(in.Deny)
 	for i := 0; i < len(c.streams); {
 		s := c.streams[i]
 		if s.source || c.named(s.info.Stream) || c.allowed(s.info.Stream) {

@@ -151,6 +151,20 @@ func TestPermit(t *testing.T) {
 		t.Errorf("carried, though all is allowed: %v", got)
 	}
 
+	r.in(Permit{Allow: all, Deny: all[:1]})
+	if got := r.carried(); !slices.Equal(got, all[1:]) {
+		t.Errorf("carried: %v, though it is denied; want %v", got, all[1:])
+	}
+	r.in(Carry{Info: other(1), Blocks: 100})
+	if got := r.carried(); len(got) != 1 {
+		t.Errorf("carried again, though it is denied: %v", got)
+	}
+	r.in(Permit{Deny: all[1:]})
+	r.in(Carry{Info: other(1), Blocks: 100})
+	if got := r.carried(); !slices.Equal(got, all[:1]) {
+		t.Errorf("carried: %v, with the other denied; want %v", got, all[:1])
+	}
+
 	r = lone(t, Config{Upload: 10e6, Gossips: true})
 	r.in(Carry{Info: r.info.Sign(r.key), Blocks: 100})
 	r.in(Permit{Allow: all[1:]})
@@ -181,8 +195,14 @@ func TestPermitEndsQuestions(t *testing.T) {
 	if asks() == 0 {
 		t.Fatal("nobody was asked about a stream that may be carried")
 	}
-	r.in(Permit{Allow: []stripe.ID{{1}}})
-	if n := asks(); n != 0 {
-		t.Errorf("%d questions about a stream that may not", n)
+	for _, p := range []Permit{{Allow: []stripe.ID{{1}}}, {Deny: []stripe.ID{id}}} {
+		r.in(p)
+		if n := asks(); n != 0 {
+			t.Errorf("%+v: %d questions about a stream that may not", p, n)
+		}
+		r.in(Permit{Deny: []stripe.ID{{1}}})
+		if asks() == 0 {
+			t.Error("nobody is asked when it may be carried again")
+		}
 	}
 }

@@ -445,6 +445,8 @@ func poolMessages() []message {
 		{line("relay", "{link}", "{link}", "{link}", "{link}", "{link}"), "5 links are too many", "a relay carries at most 4 streams"},
 		{line("relay", "{link}", "--allow", "everything"), `"everything" is not a stream ID: want 52 letters a-z and digits 2-7`, "--allow takes stream IDs: what stands before @ in a link, and before the . of a private one's"},
 		{line("relay", "{link}", "--allow", stripe.IDOf(host.NewKey()).String()), "the link's stream {short} is not among those allowed", "add its ID to --allow, or leave out --allow"},
+		{line("relay", "{link}", "--deny", "everything"), `"everything" is not a stream ID: want 52 letters a-z and digits 2-7`, "--deny takes stream IDs: what stands before @ in a link, and before the . of a private one's"},
+		{line("relay", "{link}", "--deny", "{id}"), "the link's stream {short} is among those denied", "take its ID out of --deny, or leave out the link"},
 		{line("relay", "--new-pool", "--download", "much"), `"much" is no rate`, rateHint},
 		{line("list"), "no pool is named", "give --join with a member, as in --join pool.example.org:7070"},
 		{line("list", "--join", "a:1", "--wait", "1ms"), "a wait of 1ms is too short or too long", "give --wait from 1s to 5m0s"},

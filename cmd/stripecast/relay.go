@@ -21,6 +21,7 @@ type relayFlags struct {
 	node
 	newPool  bool
 	allow    []string
+	deny     []string
 	download string
 }
 
@@ -43,6 +44,7 @@ func newRelay(c *console) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.newPool, "new-pool", false, "start a pool of its own")
 	flags.StringSliceVar(&f.allow, "allow", nil, "carry only streams with these `ID`s, several with commas")
+	flags.StringSliceVar(&f.deny, "deny", nil, "carry no streams with these `ID`s, several with commas, whatever --allow says")
 	flags.StringVar(&f.download, "download", "0", "`RATE` it may be sent; with room for a whole stream it takes that, to mend its own stripes")
 	f.node.flags(flags, ":7070", "20M", "127.0.0.1:0")
 	f.buffer.recordFlag(flags, "what it carries, and unless --download says how much all of it,")
@@ -83,7 +85,7 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 		cfg.Streams = append(cfg.Streams, link.ID)
 		f.join = append(f.join, link.Hosts...)
 	}
-	if cfg.Allow, err = parseAllow(f.allow, cfg.Streams); err != nil {
+	if cfg.Allow, cfg.Deny, err = parseChoice(f.allow, f.deny, cfg.Streams); err != nil {
 		return err
 	}
 	hup := c.hangups()
@@ -112,31 +114,55 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 	return nil
 }
 
-// parseAllow reads --allow; streams are those that the links name.
-func parseAllow(list []string, streams []stripe.ID) (allow []stripe.ID, err error) {
-	for _, a := range list {
-		id, err := stripe.ParseID(a)
-		if err != nil {
-			return nil, fail(err, "--allow takes stream IDs: what stands before @ in a link, and before the . of a private one's")
-		}
-		allow = append(allow, id)
+// parseChoice reads --allow and --deny; streams are those that the links name.
+func parseChoice(allowed, denied []string, streams []stripe.ID) (allow, deny []stripe.ID, err error) {
+	if allow, err = parseIDs("allow", allowed); err != nil {
+		return nil, nil, err
+	}
+	if deny, err = parseIDs("deny", denied); err != nil {
+		return nil, nil, err
 	}
 	for _, id := range streams {
-		if len(allow) > 0 && !slices.Contains(allow, id) {
-			return nil, fail(fmt.Errorf("the link's stream %s is not among those allowed", id.Short()), "add its ID to --allow, or leave out --allow")
+		switch {
+		case slices.Contains(deny, id):
+			return nil, nil, fail(fmt.Errorf("the link's stream %s is among those denied", id.Short()), "take its ID out of --deny, or leave out the link")
+		case len(allow) > 0 && !slices.Contains(allow, id):
+			return nil, nil, fail(fmt.Errorf("the link's stream %s is not among those allowed", id.Short()), "add its ID to --allow, or leave out --allow")
 		}
 	}
-	return allow, nil
+	return allow, deny, nil
 }
 
-// reload takes another list of streams, and another cap.
+func parseIDs(flag string, list []string) (ids []stripe.ID, err error) {
+	for _, text := range list {
+		id, err := stripe.ParseID(text)
+		if err != nil {
+			return nil, fail(err, "--%s takes stream IDs: what stands before @ in a link, and before the . of a private one's", flag)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// reload takes other lists of streams, and another cap.
 func (f *relayFlags) reload(change *changes, h *host.Host, streams []stripe.ID) error {
-	if values, ok := change.of("allow"); ok {
-		allow, err := parseAllow(values, streams)
+	allowed, more := change.of("allow")
+	if !more {
+		allowed = f.allow
+	}
+	denied, fewer := change.of("deny")
+	if !fewer {
+		denied = f.deny
+	}
+	if more || fewer {
+		allow, deny, err := parseChoice(allowed, denied, streams)
 		if err != nil {
 			return err
 		}
-		change.does(func() { h.Permit(allow) })
+		change.does(func() {
+			f.allow, f.deny = allowed, denied
+			h.Permit(allow, deny)
+		})
 	}
 	return f.node.reload(change, h)
 }

@@ -172,9 +172,9 @@ func (h *Host) Uplink() quicnet.Uplink { return h.net.Uplink() }
 // Config.Measure what is measured goes on to say what it is.
 func (h *Host) SetUpload(bps float64) { h.net.SetUpload(bps) }
 
-// Permit changes which streams a participant takes up that carries any; empty: all. It
-// leaves those that it carries and may not.
-func (h *Host) Permit(allow []stripe.ID) { h.tell(relay.Permit{Allow: allow}) }
+// Permit changes which streams a participant takes up that carries any: those of allow, or
+// all if that is empty, but none of deny. It leaves those that it carries and may not.
+func (h *Host) Permit(allow, deny []stripe.ID) { h.tell(relay.Permit{Allow: allow, Deny: deny}) }
 
 // Store is where what the participant holds is kept, or nil.
 func (h *Host) Store() *store.Store { return h.cfg.Store }
