@@ -77,6 +77,10 @@ func (f *Forest) survey() {
 // enough, moves from a stripe that others serve better to one that is short, and
 // gives one up, rarely, when the pool has grown.
 func (f *Forest) reconsiderHomes(now time.Time) {
+	if f.cfg.Slots == 0 {
+		f.giveUpHomes(now)
+		return
+	}
 	per, relays := f.cover, f.relays
 	want := f.homesWanted(relays)
 	have := f.homes()
@@ -394,6 +398,16 @@ func (f *Forest) takeHome(now time.Time, b *branch) {
 		// The parent should know that this child feeds others now.
 		f.send(b.parent, f.subscribe(now, b))
 		f.lift(now, b)
+	}
+}
+
+// giveUpHomes gives up those in which there are no children any more: without slots none
+// will come.
+func (f *Forest) giveUpHomes(now time.Time) {
+	for _, b := range f.branches {
+		if b.home && len(b.children) == 0 {
+			f.giveUpHome(now, b)
+		}
 	}
 }
 

@@ -25,6 +25,21 @@ func (f *Forest) Leave(now time.Time) time.Time {
 	return now.Add(farewell)
 }
 
+// HandOver has all children find other parents, as who leaves does, and stays: for one
+// that has no slots any more, and may have some later.
+func (f *Forest) HandOver(now time.Time) {
+	if f.leaving {
+		return
+	}
+	for _, b := range f.branches {
+		for i := range b.children {
+			if b.children[i].evict.IsZero() {
+				f.dismiss(now, b, &b.children[i], Leaving)
+			}
+		}
+	}
+}
+
 // Close leaves all parents and children at once.
 func (f *Forest) Close() {
 	f.leaving = true

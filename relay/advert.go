@@ -8,12 +8,13 @@ import (
 	"github.com/stripecast/stripecast/stripe"
 )
 
-// slots is how many children a stream may have, the upload shared evenly: 0.85 of
+// slots is how many children a stream may have, the upload shared evenly and no stream
+// getting more than its cap: 0.85 of
 // it, less an eighth that is kept for pull. A source that could not feed
 // overlay.Roots relays a stripe so leaves pull to others, and a twentieth unused:
 // k slots, and with them the stream, are more than they all.
 func (c *Core) slots(info stripe.Info, source bool) int {
-	most := c.cfg.Upload / float64(max(1, c.busy())) / info.SlotRate()
+	most := c.streamUpload() / info.SlotRate()
 	slots := int(most * 0.85 * 0.875)
 	if source {
 		slots = max(slots, min(overlay.Roots*info.Layout.N(), int(most*stripe.SourceShare)),
@@ -39,6 +40,9 @@ func (c *Core) share(now time.Time) {
 // spareUpload is what is left for newcomers' past when the children have theirs. A
 // source short of uplink has nothing left but that.
 func (c *Core) spareUpload() float64 {
+	if c.spent {
+		return 1 // 0 is no limit, and children are on their way out
+	}
 	spare, least := c.cfg.Upload*(1-catchUpShare), c.cfg.Upload*catchUpShare
 	for _, s := range c.streams {
 		spare -= float64(s.forest.Fed()) * s.info.SlotRate()

@@ -23,6 +23,12 @@ type Config struct {
 	Addrs []netip.AddrPort
 	// Upload is the room for children, in bits a second; 0 feeds nobody.
 	Upload float64
+	// StreamUpload is the most of it that one stream gets, in bits a second; 0 = all.
+	StreamUpload float64
+	// Monthly is how many bytes may be sent in a calendar month, by UTC; 0: any number. Then
+	// Sent must come, and Month is what was sent of it before.
+	Monthly uint64
+	Month   Month
 	// Download is what a relay that does not play may be sent, in bits a second. If
 	// it has room for k stripes besides its home stripes it takes them, to make
 	// shards that did not come; 0 takes home stripes only.
@@ -75,6 +81,9 @@ type Core struct {
 	moved     bool // something happened that our connections may show
 	movedNext time.Time
 
+	month Month
+	spent bool // all that may be sent in this month is
+
 	leaving bool
 	leftAt  time.Time
 	out     []Output
@@ -104,8 +113,11 @@ func New(now time.Time, cfg Config, rnd *rand.Rand) *Core {
 
 		serving: NewBucket(now, cfg.Upload*pull.ServeShare),
 
+		month: cfg.Month,
+
 		askAt: now, announcer: membership.NewAnnouncer(now, cfg.Key),
 	}
+	c.sent(now, 0)
 	if cfg.Look {
 		c.looked = map[stripe.ID]looked{}
 	}
@@ -150,6 +162,8 @@ func (c *Core) Handle(now time.Time, in Input) []Output {
 	case Capacity:
 		c.cfg.Upload = in.Upload
 		c.share(now)
+	case Sent:
+		c.sent(now, in.Bytes)
 	case Permit:
 		c.permit(now, in)
 	case Quiet:
@@ -169,7 +183,7 @@ func (c *Core) Handle(now time.Time, in Input) []Output {
 		panic(fmt.Sprintf("relay: input %T", in))
 	}
 	switch in.(type) {
-	case Arrived, Checked, Rebuilt, Publish, Learned, Rumour, Measured, Wake, Fetch, StopFetch, Lost, Larger:
+	case Arrived, Checked, Rebuilt, Publish, Learned, Rumour, Measured, Sent, Wake, Fetch, StopFetch, Lost, Larger:
 	default:
 		c.announcer.Changed()
 		c.moved = true
@@ -235,7 +249,7 @@ func (c *Core) step(now time.Time) {
 	c.seekRoots(now)
 	if c.moved {
 		c.past.SetRate(now, c.spareUpload())
-		c.serving.SetRate(now, c.cfg.Upload*c.serveShare())
+		c.serving.SetRate(now, c.upload()*c.serveShare())
 	}
 	if c.moved && !now.Before(c.movedNext) {
 		c.moved, c.movedNext = false, now.Add(connectionsEvery)

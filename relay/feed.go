@@ -58,7 +58,9 @@ func (s *stream) passOn(now time.Time, shard *stripe.Shard, out *[]Output) {
 		if shard.Number >= f.next && shard.Number < f.live {
 			continue
 		}
-		*out = append(*out, Forward{Peer: f.child, Shard: shard, Expires: expires})
+		if s.maySend(now, len(shard.Encoded())) {
+			*out = append(*out, Forward{Peer: f.child, Shard: shard, Expires: expires})
+		}
 	}
 }
 
@@ -103,10 +105,12 @@ func (s *stream) sendPast(now time.Time, stripe int, f *feed, meter *Bucket, out
 		if has {
 			shard := b.shards[stripe]
 			size := len(shard.Encoded())
-			if wait := meter.Wait(now, size); wait > resumeDebt || f.fresh && wait > 0 {
+			wait := max(meter.Wait(now, size), s.cap.Wait(now, onWire(size)))
+			if wait > resumeDebt || f.fresh && wait > 0 {
 				return wait
 			}
 			meter.Take(now, size)
+			s.cap.Take(now, onWire(size))
 			*out = append(*out, Forward{Peer: f.child, Shard: shard, Expires: now.Add(catchUpWait)})
 			sent++
 			f.sent++

@@ -76,6 +76,10 @@ type Quiet struct {
 // Capacity: there is another figure for the room for children.
 type Capacity struct{ Upload float64 } // bits a second
 
+// Sent: so many bytes more were sent, of whatever kind. None only lets time pass, which may
+// begin a month.
+type Sent struct{ Bytes uint64 }
+
 // Permit: there are other lists of those streams that Config.Any takes up, as Config.Allow
 // and Config.Deny. One that is carried and may not be any more is left; one named in
 // Config.Streams stays.
@@ -104,6 +108,7 @@ func (Learned) input()  {}
 func (Rumour) input()   {}
 func (Measured) input() {}
 func (Capacity) input() {}
+func (Sent) input()     {}
 func (Quiet) input()    {}
 func (Permit) input()   {}
 func (Announce) input() {}

@@ -68,7 +68,7 @@ func (c *Core) handlePast(now time.Time, in Input) {
 			s.pull.Lost(in.Peer, in.Number, in.Stripe, in.Busy)
 		}
 	case Larger:
-		meter{c.serving, c.past}.Take(now, in.Bytes)
+		meter{c.serving, c.past, &Bucket{}}.Take(now, in.Bytes)
 	default:
 		panic(fmt.Sprintf("relay: input %T", in))
 	}

@@ -17,7 +17,7 @@ import (
 func (c *Core) newPuller(now time.Time, s *stream) *pull.Puller {
 	p := pull.New(now, pull.Config{
 		Self: c.self, Info: s.info, Pulls: s.play, Stripes: s.forest.Carried(),
-		Delay: c.cfg.Back, Store: holdings{s}, Meter: meter{c.serving, c.past},
+		Delay: c.cfg.Back, Store: holdings{s}, Meter: meter{c.serving, c.past, s.cap},
 	}, c.book, c.rnd)
 	for _, at := range c.peers {
 		p.Up(now, at.id)
@@ -38,19 +38,19 @@ func (h holdings) Holds(number uint64) (stripes uint64, size int) {
 }
 
 // meter is the upload for what neighbours pull: a share of it, and of what the
-// children leave, which it has in common with newcomers' past. Without upload nothing
+// children leave, which it has in common with newcomers' past, and what the stream's cap leaves. Without upload nothing
 // is served.
-type meter struct{ share, left *Bucket }
+type meter struct{ share, left, cap *Bucket }
 
 func (m meter) Wait(now time.Time, n int) time.Duration {
 	if m.share.Rate() == 0 {
 		return time.Hour
 	}
-	return max(m.share.Wait(now, n), m.left.Wait(now, n))
+	return max(m.share.Wait(now, n), m.left.Wait(now, n), m.cap.Wait(now, onWire(n)))
 }
 
 func (m meter) Take(now time.Time, n int) time.Duration {
-	return max(m.share.Take(now, n), m.left.Take(now, n))
+	return max(m.share.Take(now, n), m.left.Take(now, n), m.cap.Take(now, onWire(n)))
 }
 
 // stepPull does what is due of pull.

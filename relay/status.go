@@ -16,6 +16,8 @@ type Status struct {
 	Known   int // relays known: records in the book that nobody doubts
 	Streams []StreamStatus
 	Pool    []Offer // what the pool has, if we look
+	Month   Month   // what was sent in it, if Config.Monthly bounds that
+	Spent   bool    // all that may be is: nobody is fed before the next month
 }
 
 // StreamStatus is what it can tell of one stream.
@@ -76,6 +78,9 @@ func (c *Core) Status(now time.Time) Status {
 		if !e.Doubted {
 			st.Known++
 		}
+	}
+	if c.cfg.Monthly > 0 {
+		st.Month, st.Spent = c.month, c.spent
 	}
 	if c.cfg.Look {
 		st.Pool = c.offers()

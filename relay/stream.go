@@ -35,6 +35,7 @@ type stream struct {
 	past    past
 	ledger  ledger
 	stats   Counters
+	cap     *Bucket // what may be sent of it; without a cap it lets all through
 }
 
 // feed is one child of one stripe. The blocks from next up to live, without it,
@@ -68,6 +69,7 @@ type Counters struct {
 	Blocks    uint64 // blocks published or rebuilt
 	Signature uint64 // signatures checked
 	Fetched   uint64 // accepted for blocks of the past
+	Capped    uint64 // not sent: over what the stream may have of the upload
 }
 
 func (c *Core) stream(id stripe.ID) *stream {
@@ -146,7 +148,7 @@ func (c *Core) openStream(now time.Time, info stripe.Info, raw []byte, own bool)
 	}
 	s := &stream{
 		info: info, rawInfo: slices.Clone(raw), source: own, play: c.cfg.Play, trial: onTrial,
-		coder: coder, feeds: make([][]feed, info.Layout.N()), liveAt: now,
+		coder: coder, feeds: make([][]feed, info.Layout.N()), liveAt: now, cap: NewBucket(now, c.cfg.StreamUpload),
 	}
 	c.streams = append(c.streams, s)
 	s.forest = overlay.New(now, overlay.Config{
