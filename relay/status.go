@@ -16,7 +16,8 @@ type Status struct {
 	Known   int // relays known: records in the book that nobody doubts
 	Streams []StreamStatus
 	Pool    []Offer // what the pool has, if we look
-	Month   Month   // what was sent in it, if Config.Monthly bounds that
+	Monthly uint64  // Config.Monthly
+	Month   Month   // what was sent in it, if Monthly bounds that
 	Spent   bool    // all that may be is: nobody is fed before the next month
 }
 
@@ -80,7 +81,7 @@ func (c *Core) Status(now time.Time) Status {
 		}
 	}
 	if c.cfg.Monthly > 0 {
-		st.Month, st.Spent = c.month, c.spent
+		st.Monthly, st.Month, st.Spent = c.cfg.Monthly, c.month, c.spent
 	}
 	if c.cfg.Look {
 		st.Pool = c.offers()

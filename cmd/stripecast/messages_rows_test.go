@@ -87,6 +87,10 @@ func newPlaces(t *testing.T) *strings.Replacer {
 	write("big.yaml", strings.Repeat("# long\n", maxConfig/7+1))
 	write("damaged.epoch", "many\n")
 	write("last.epoch", "4294967295\n")
+	if err := os.MkdirAll(filepath.Join(dir, "months", programName), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join("months", programName, "relay.month"), "soon\n")
 	if err := os.Mkdir(filepath.Join(dir, "kept.epoch"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -448,6 +452,9 @@ func poolMessages() []message {
 		{line("relay", "{link}", "--deny", "everything"), `"everything" is not a stream ID: want 52 letters a-z and digits 2-7`, "--deny takes stream IDs: what stands before @ in a link, and before the . of a private one's"},
 		{line("relay", "{link}", "--deny", "{id}"), "the link's stream {short} is among those denied", "take its ID out of --deny, or leave out the link"},
 		{line("relay", "--new-pool", "--download", "much"), `"much" is no rate`, rateHint},
+		{with("HOME", "", with("XDG_CONFIG_HOME", "", rel("--monthly", "1G"))), "neither $XDG_CONFIG_HOME nor $HOME are defined", "a monthly cap is counted in the user's config directory: set HOME or XDG_CONFIG_HOME, or leave out --monthly"},
+		{with("XDG_CONFIG_HOME", "{dir}/old", rel("--monthly", "1G")), "mkdir {dir}/old: not a directory", "a monthly cap is counted there; make the directory writable, or leave out --monthly"},
+		{with("XDG_CONFIG_HOME", "{dir}/months", rel("--monthly", "1G")), "{dir}/months/stripecast/relay.month is damaged: it holds no month and bytes", "remove the file, and this month is counted from now on"},
 		{line("list"), "no pool is named", "give --join with a member, as in --join pool.example.org:7070"},
 		{line("list", "--join", "a:1", "--wait", "1ms"), "a wait of 1ms is too short or too long", "give --wait from 1s to 5m0s"},
 		{func(*stage) error { return notCarried(stripe.ID{}) }, "nobody in the pool carries the stream aaaaaaaa", "check that the source runs and that the link is the one it printed last"},
@@ -513,7 +520,7 @@ func configMessages() []message {
 		{line("relay", "--config", "{dir}/none.yaml"), "open {dir}/none.yaml: no such file or directory", "give --config a file that exists"},
 		{line("relay", "--config", "{dir}/big.yaml"), "{dir}/big.yaml is larger than 1.0 MB", "docs/stripecast.yaml is an example with every key"},
 		{configured("relay:\n  uplaod: 1M\n"), "{dir}/c.yaml:2: there is no key relay.uplaod", "did you mean relay.upload?"},
-		{configured("relay:\n  links: x\n  zzzzzzzz: 1\n"), "{dir}/c.yaml:3: there is no key relay.zzzzzzzz", "there are advertise, allow, buffer, buffer-dir, buffer-quota, download, http, join, links, listen, new-pool, record, upload"},
+		{configured("relay:\n  links: x\n  zzzzzzzz: 1\n"), "{dir}/c.yaml:3: there is no key relay.zzzzzzzz", "there are advertise, allow, buffer, buffer-dir, buffer-quota, deny, download, http, join, links, listen, monthly, new-pool, record, stream-upload, upload"},
 		{configured("source:\n  loop: perhaps\n"), `{dir}/c.yaml:2: loop: strconv.ParseBool: parsing "perhaps": invalid syntax`, "the command's help says what --loop takes"},
 		{configured("relay:\n  upload: [1M]\n"), "{dir}/c.yaml:2: upload must be text, a number, true or false", "quote it if it is meant as text"},
 		{configured("relay:\n  allow: [[a]]\n"), "{dir}/c.yaml:2: allow must be text, a number, true or false, or a list of it", "quote it if it is meant as text"},

@@ -22,6 +22,7 @@ func scraped() scrape {
 		players: 1015,
 	}
 	s.Role, s.Node, s.Peers, s.RelaysKnown, s.Upload, s.Uplink = "relay", "nodeid", 1016, 1017, 8*1018, 8*1019
+	s.Month = monthStatus{Sent: 1024, Limit: 1025, Spent: true}
 	s.Buffer = bufferStatus{Bytes: 1020, Quota: 1021, Shards: 1022, Dropped: 1023, Problem: "the disk is full"}
 	for i, id := range []string{"first", "second"} {
 		n := uint64(1 + i)
@@ -31,7 +32,7 @@ func scraped() scrape {
 			Stripes:  []stripeStatus{{Live: true, Depth: 3, Home: true}, {Depth: 7}, {Live: true, Depth: 2, Home: true}},
 			Blocks:   blocksStatus{Played: 2006, Skipped: 2007, Rebuilt: 2008},
 			Past:     pastStatus{Duration: 2009, Blocks: 2010, Absent: 2011},
-			Counters: relay.Counters{Shards: 2012, Twice: 2013, Stale: 2014, Forged: 2015, Equivocal: 2016, Unchecked: 2017, Nonsense: 2018, Remade: 2019, Payload: 2020, Blocks: 2021, Signature: 2022, Fetched: 2023},
+			Counters: relay.Counters{Shards: 2012, Twice: 2013, Stale: 2014, Forged: 2015, Equivocal: 2016, Unchecked: 2017, Nonsense: 2018, Remade: 2019, Payload: 2020, Blocks: 2021, Signature: 2022, Fetched: 2023, Capped: 2030},
 			Pull:     pull.Counters{Asked: 2024, Answered: 2025, Wasted: 2026, Served: 2027, Spoken: 2028, Missed: 2029},
 		})
 	}

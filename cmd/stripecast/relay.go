@@ -23,6 +23,8 @@ type relayFlags struct {
 	allow    []string
 	deny     []string
 	download string
+
+	streamUpload, monthly string
 }
 
 func newRelay(c *console) *cobra.Command {
@@ -46,6 +48,8 @@ func newRelay(c *console) *cobra.Command {
 	flags.StringSliceVar(&f.allow, "allow", nil, "carry only streams with these `ID`s, several with commas")
 	flags.StringSliceVar(&f.deny, "deny", nil, "carry no streams with these `ID`s, several with commas, whatever --allow says")
 	flags.StringVar(&f.download, "download", "0", "`RATE` it may be sent; with room for a whole stream it takes that, to mend its own stripes")
+	flags.StringVar(&f.streamUpload, "stream-upload", "0", "`RATE` that one stream may have of --upload, in bits a second, as in 5M; 0 is all")
+	flags.StringVar(&f.monthly, "monthly", "0", "`BYTES` to send in a calendar month (UTC) and no more, as in 500G, counted over restarts: then it feeds nobody until the next; 0 is any number")
 	f.node.flags(flags, ":7070", "20M", "127.0.0.1:0")
 	f.buffer.recordFlag(flags, "what it carries, and unless --download says how much all of it,")
 	return cmd
@@ -56,37 +60,16 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 	if len(args) == 0 && len(f.join) == 0 && !f.newPool {
 		return misuse(errors.New("there is no pool to join"), "give a link, or --join HOST:PORT, or --new-pool")
 	}
-	upload, err := f.capacity()
+	cfg, err := f.config(cmd, c, args)
 	if err != nil {
 		return err
 	}
-	if _, err := f.buffer.config(); err != nil {
-		return err
-	}
-	download, err := parseRate(f.download)
-	if err != nil {
-		return err
-	}
-	if f.buffer.record != "" && !cmd.Flags().Changed("download") {
-		download = whole
-	}
-	cfg := relay.Config{Key: host.NewKey(), Upload: upload, Download: download, Any: len(args) == 0}
-	if len(args) > relay.MaxStreams {
-		return fail(fmt.Errorf("%d links are too many", len(args)), "a relay carries at most %d streams", relay.MaxStreams)
-	}
-	for _, a := range args {
-		link, err := stripe.ParseLink(a)
-		if err != nil {
-			return fail(err, "a link looks like stripecast://ID@host:port/name, as the source printed it")
+	var month *account
+	if cfg.Monthly > 0 {
+		if month, err = openAccount(); err != nil {
+			return err
 		}
-		if !link.Key.IsZero() {
-			c.say("warning: a relay has no use for the key in a link, and a command line is no place for it: leave out what stands from . to @")
-		}
-		cfg.Streams = append(cfg.Streams, link.ID)
-		f.join = append(f.join, link.Hosts...)
-	}
-	if cfg.Allow, cfg.Deny, err = parseChoice(f.allow, f.deny, cfg.Streams); err != nil {
-		return err
+		cfg.Month = month.last
 	}
 	hup := c.hangups()
 	h, err := f.start(ctx, c, c.logger(verbose(cmd)), cfg, true)
@@ -94,6 +77,11 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 		return err
 	}
 	defer h.Leave()
+	if month != nil {
+		ctx, cancel := context.WithCancel(ctx)
+		wait := c.keepAccount(ctx, month, h, int64(cfg.Monthly))
+		defer func() { cancel(); wait() }()
+	}
 	rates := newPace()
 	web, err := (&site{
 		addr: f.http, host: h,
@@ -105,13 +93,60 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 		return err
 	}
 	defer web.close()
-	c.say("relaying on %s with up to %s; status at %s", h.Advertised(), rate(upload), web.url)
+	c.say("relaying on %s with up to %s; status at %s", h.Advertised(), rate(cfg.Upload), web.url)
 	if f.newPool {
 		c.say("others join with: --join %s", h.Advertised())
 	}
 	defer c.keepSaying(relayLine(h))()
 	c.reloads(ctx, hup, cmd, func(change *changes) error { return f.reload(change, h, cfg.Streams) })
 	return nil
+}
+
+// config is what the flags and links say.
+func (f *relayFlags) config(cmd *cobra.Command, c *console, args []string) (cfg relay.Config, err error) {
+	upload, err := f.capacity()
+	if err != nil {
+		return cfg, err
+	}
+	if _, err := f.buffer.config(); err != nil {
+		return cfg, err
+	}
+	download, err := parseRate(f.download)
+	if err != nil {
+		return cfg, err
+	}
+	if f.buffer.record != "" && !cmd.Flags().Changed("download") {
+		download = whole
+	}
+	each, err := parseRate(f.streamUpload)
+	if err != nil {
+		return cfg, err
+	}
+	monthly, err := parseBytes(f.monthly)
+	if err != nil {
+		return cfg, err
+	}
+	cfg = relay.Config{
+		Key: host.NewKey(), Upload: upload, StreamUpload: each, Monthly: uint64(monthly), Download: download, Any: len(args) == 0,
+	}
+	if len(args) > relay.MaxStreams {
+		return cfg, fail(fmt.Errorf("%d links are too many", len(args)), "a relay carries at most %d streams", relay.MaxStreams)
+	}
+	for _, a := range args {
+		link, err := stripe.ParseLink(a)
+		if err != nil {
+			return cfg, fail(err, "a link looks like stripecast://ID@host:port/name, as the source printed it")
+		}
+		if !link.Key.IsZero() {
+			c.say("warning: a relay has no use for the key in a link, and a command line is no place for it: leave out what stands from . to @")
+		}
+		cfg.Streams = append(cfg.Streams, link.ID)
+		f.join = append(f.join, link.Hosts...)
+	}
+	if cfg.Allow, cfg.Deny, err = parseChoice(f.allow, f.deny, cfg.Streams); err != nil {
+		return cfg, err
+	}
+	return cfg, nil
 }
 
 // parseChoice reads --allow and --deny; streams are those that the links name.
@@ -180,6 +215,9 @@ func relayLine(h *host.Host) func() string {
 					homes++
 				}
 			}
+		}
+		if st.Spent {
+			return fmt.Sprintf("the month's bytes are sent; feeding nobody until %s", st.Month.Ends().Format("2 January"))
 		}
 		return fmt.Sprintf("%s  %s  in %s  out %s  %s  %s known", many(len(st.Streams), "stream"), many(homes, "home stripe"),
 			rate(in.rate(now, net.In)), rate(out.rate(now, net.Out)), many(children, "child", "children"), many(st.Known, "relay"))

@@ -24,7 +24,16 @@ type status struct {
 	Upload      float64        `json:"upload"` // cap, bits/s; 0 = shares nothing
 	Uplink      float64        `json:"uplink"` // measured, bits/s; 0 = not, or not yet
 	Buffer      bufferStatus   `json:"buffer"`
+	Month       monthStatus    `json:"month"`
 	URLs        []string       `json:"urls"`
+}
+
+// monthStatus is what was sent in this calendar month. Without a cap on that all is empty.
+type monthStatus struct {
+	Sent  uint64 `json:"sent"`  // bytes, of all relays of this user on this machine
+	Limit uint64 `json:"limit"` // bytes
+	Spent bool   `json:"spent"` // nobody is fed until the month ends
+	Ends  string `json:"ends"`  // RFC 3339
 }
 
 // bufferStatus is the past on disk. If nothing is kept, Dir is empty.
@@ -115,6 +124,9 @@ func describe(role string, h *host.Host, player *view.Player, urls []string) sta
 		Bytes:   bytesStatus{In: net.In, Out: net.Out},
 		Streams: []streamStatus{}, Upload: uplink.Cap, Uplink: uplink.Measured,
 		Buffer: describeBuffer(h.Store()),
+	}
+	if st.Monthly > 0 {
+		out.Month = monthStatus{Sent: st.Month.Sent, Limit: st.Monthly, Spent: st.Spent, Ends: moment(st.Month.Ends())}
 	}
 	out.Stripes = []stripeStatus{} // JSON's null is no list
 	for _, s := range st.Streams {

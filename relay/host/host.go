@@ -80,6 +80,7 @@ type Host struct {
 	isLeft       bool
 	quiet        []membership.NodeID // peers that were when last measured
 	upload       float64             // as the Core knows it
+	counted      uint64              // of the bytes that were sent, those that the Core was told of
 }
 
 // Start binds the port and runs the participant until Leave, Kill or Close.
@@ -171,6 +172,9 @@ func (h *Host) Uplink() quicnet.Uplink { return h.net.Uplink() }
 // SetUpload changes the room for children, in bits a second; 0 feeds nobody. With
 // Config.Measure what is measured goes on to say what it is.
 func (h *Host) SetUpload(bps float64) { h.net.SetUpload(bps) }
+
+// Sent has bytes counted that others have sent who share the participant's month.
+func (h *Host) Sent(bytes uint64) { h.tell(relay.Sent{Bytes: bytes}) }
 
 // Permit changes which streams a participant takes up that carries any: those of allow, or
 // all if that is empty, but none of deny. It leaves those that it carries and may not.
@@ -401,6 +405,11 @@ func (h *Host) gossip(e gossip.Event) {
 }
 
 func (h *Host) measure() {
+	if h.cfg.Participant.Monthly > 0 {
+		out := h.net.Stats().Out
+		h.handle(relay.Sent{Bytes: out - min(out, h.counted)})
+		h.counted = max(h.counted, out)
+	}
 	if up := h.net.Uplink().Cap; up != h.upload {
 		h.upload = up
 		h.handle(relay.Capacity{Upload: up})

@@ -75,3 +75,51 @@ func TestDenied(t *testing.T) {
 	chooses.signal(t, syscall.SIGHUP)
 	carry(chooses, both...)
 }
+
+// TestMonthly: a relay that has sent what it may in a month hands its children over, says why,
+// and feeds nobody, after a restart neither; those whom it fed miss nothing.
+func TestMonthly(t *testing.T) {
+	t.Parallel()
+	file := writeFile(t, "clip.ts", record(t, 0, clipTime))
+	_, link := startSource(t, options{}, file, "--loop", "--upload", "40M", "--layout", "4+1")
+	home := t.TempDir()
+	start := func(name, most string) *node {
+		return &node{proc: stripecast(t, homeAt(home), name, "relay", anyUDP, anyHTTP, "--buffer", "0", "--monthly", most, link)}
+	}
+	relay := start("relay", "2M")
+	relay.ready(t)
+	carrying(t, relay)
+	// Viewers that share nothing are fed by the relay where that can.
+	var viewers []*node
+	for _, name := range []string{"viewer 1", "viewer 2", "viewer 3"} {
+		viewers = append(viewers, startViewer(t, name, link, "--no-share"))
+	}
+	playing(t, viewers...)
+	eventually(t, patience, "the relay has children", func() bool { st, err := relay.look(); return err == nil && st.Children > 0 })
+	relay.says(t, `warning: \d\.\d MB of the monthly 2\.0 MB are sent: feeding nobody until 1 \w+ 00:00 UTC`, 3*patience)
+	eventually(t, patience, "it has given up its slots", func() bool {
+		st, err := relay.look()
+		return err == nil && st.Month.Spent && st.Slots == 0 && st.Children == 0
+	})
+	if b, err := get(relay.url + "metrics"); err != nil || !strings.Contains(string(b), "\nstripecast_month_spent 1\n") || !strings.Contains(string(b), "\nstripecast_month_limit_bytes 2e+06\n") {
+		t.Errorf("metrics: %v", err)
+	}
+	keepPlaying(t, 2*time.Second, viewers...)
+	noneSkipped(t, viewers...)
+	spent := relay.status(t).Month
+	relay.signal(t, syscall.SIGTERM)
+	relay.mustEnd(t, patience)
+	again := start("relay again", "2M")
+	again.ready(t)
+	if st := again.status(t); !st.Month.Spent || st.Month.Sent < spent.Sent || st.Slots != 0 {
+		t.Errorf("after a restart: %+v, %d slots; before %+v", st.Month, st.Slots, spent)
+	}
+	again.signal(t, syscall.SIGTERM)
+	again.mustEnd(t, patience)
+	more := start("relay with more", "1G")
+	more.ready(t)
+	eventually(t, patience, "it has slots with a larger cap", func() bool {
+		st, err := more.look()
+		return err == nil && !st.Month.Spent && st.Slots > 0 && st.Month.Sent >= spent.Sent
+	})
+}

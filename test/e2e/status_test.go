@@ -46,7 +46,11 @@ type status struct {
 	URLs     []string
 	Streams  []struct{ Stream string }
 	Past     pastStatus
-	Buffer   struct {
+	Month    struct {
+		Sent, Limit uint64
+		Spent       bool
+	}
+	Buffer struct {
 		Dir, Oldest, Newest, Problem string
 		Bytes, Quota                 int64
 		Shards, Dropped              uint64
