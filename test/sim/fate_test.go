@@ -32,7 +32,10 @@ func TestFates(t *testing.T) {
 		{"delay", func(w *World, viewer *Node) {
 			w.SetNode(viewer, Conditions{Reorder: 1, Jitter: 8 * time.Second})
 		}, Lost},
-		{"all relays die", func(w *World, viewer *Node) { w.Crash(w.all("relay")...) }, Dead},
+		{"all relays die, then the source", func(w *World, viewer *Node) {
+			w.Crash(w.all("relay")...)
+			w.After(time.Second, func() { w.Crash(w.source.Node) }) // before what others find comes late
+		}, Dead},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := DefaultConfig(12)
