@@ -272,14 +272,15 @@ func (e *engine) start(o *opening) error {
 }
 
 // learn keeps a stream for the list of channels, which anybody may read who reaches us: a URL
-// that plays a private one would hold its key.
+// that plays a private one would hold its key. One that is open needs none, and a key that it
+// was asked for with opens what is private before and after.
 func (e *engine) learn(o *opening) {
 	if o.private {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	link := o.link
+	link := o.link.Public()
 	link.Name = o.name
 	e.known = slices.DeleteFunc(e.known, func(k heard) bool { return k.link.ID == link.ID })
 	if e.known = append(e.known, heard{link, o.media, o.logo}); len(e.known) > maxKnown {

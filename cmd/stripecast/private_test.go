@@ -100,7 +100,8 @@ func TestUnlock(t *testing.T) {
 }
 
 // TestEngineKeepsKeys: who asks without the key, or with another, is not given what was opened
-// with it; and no list names a private stream.
+// with it; no list names a private stream, and none the key with which one was asked for that is
+// open at the moment.
 func TestEngineKeepsKeys(t *testing.T) {
 	e := newEngine(1)
 	o, _ := e.opened(t, 1)
@@ -117,8 +118,8 @@ func TestEngineKeepsKeys(t *testing.T) {
 	}
 	link := stripe.Link{ID: stripe.ID{5}, Key: stripe.LinkKey{1}, Hosts: []string{"h:1"}}
 	e.learn(&opening{link: link, name: "private", private: true})
-	e.learn(&opening{link: stripe.Link{ID: stripe.ID{6}, Hosts: []string{"h:1"}}, name: "open"})
-	if all := e.channels(); len(all) != 1 || all[0].Name != "open" {
+	e.learn(&opening{link: stripe.Link{ID: stripe.ID{6}, Key: stripe.LinkKey{1}, Hosts: []string{"h:1"}}, name: "open"})
+	if all := e.channels(); len(all) != 1 || all[0].Name != "open" || strings.Contains(all[0].Path, stripe.LinkKey{1}.Text()) {
 		t.Errorf("%+v", all)
 	}
 }
