@@ -73,8 +73,9 @@ func (k LinkKey) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
 // MarshalText is String.
 func (k LinkKey) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// keyed is a stream ID, or most of one, and the key behind it, or some of that.
-var keyed = regexp.MustCompile(`([a-zA-Z2-7]{40,})\.[a-zA-Z2-7]{8,}`)
+// keyed is a stream ID, or most of one, and the key behind it, or some of that: also if either
+// is mistyped, or the . is escaped as in a URL.
+var keyed = regexp.MustCompile(`([a-zA-Z0-9]{40,})(?:\.|%2[eE])+[a-zA-Z0-9]{8,}`)
 
 // HideKeys is any text without the keys of the links in it.
 func HideKeys(s string) string { return keyed.ReplaceAllString(s, "${1}."+hiddenKey) }

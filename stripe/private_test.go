@@ -185,6 +185,12 @@ func TestKeyIsNotFormatted(t *testing.T) {
 	if got := HideKeys("see " + link.String() + " and"); got != "see "+LinkScheme+link.ID.String()+".KEY@h:1/ and" {
 		t.Errorf("hidden: %s", got)
 	}
+	id, k := link.ID.String(), key.Text()
+	for _, mistyped := range []string{id + "%2E" + k, id + "%2e" + k, id + ".." + k, id[:51] + "1." + k, id + "." + k[:3] + "1" + k[4:], id + "." + k[:20] + "8" + k[21:]} {
+		if got := HideKeys(mistyped); strings.Contains(got, k[21:]) || strings.Contains(got, k[:8]) {
+			t.Errorf("%q is hidden as %q", mistyped, got)
+		}
+	}
 	for _, plain := range []string{"", "pool.example.org:7070", link.Public().String(), "a.b", "clip.ts of " + link.ID.String() + ". Then"} {
 		if got := HideKeys(plain); got != plain {
 			t.Errorf("%q becomes %q", plain, got)
