@@ -21,12 +21,15 @@ const (
 	monthForm = "2006-01"
 	// maxMonthFile is the longest file of one, in bytes; a longer one is damaged.
 	maxMonthFile = 64
+	// accountPatience is how long another relay that settles is waited for, and accountStale how
+	// old its lock is when it must have crashed; to settle takes milliseconds.
+	accountPatience, accountStale = 2 * time.Second, 10 * time.Second
 )
 
 // account is the file in which relays count what they have sent in a month: the month, and
 // bytes, as in "2026-11 123456". All relays of one user on a machine count in the same, for
 // what is bounded is the machine's: each adds what it has sent itself and takes note of what others
-// have added since. Two that do so in the same moment lose what one of them added.
+// have added since, one after the other.
 type account struct {
 	path string
 	last relay.Month // as we wrote it
@@ -44,6 +47,11 @@ func openAccount() (*account, error) {
 		return nil, fail(err, "%s", hint)
 	}
 	a := &account{path: filepath.Join(dir, "relay.month")}
+	unlock, err := a.lock()
+	if err != nil {
+		return nil, fail(err, "%s", hint)
+	}
+	defer unlock()
 	if a.last, err = a.read(); errors.Is(err, errAccount) {
 		return nil, fail(err, "remove the file, and this month is counted from now on")
 	}
@@ -54,6 +62,24 @@ func openAccount() (*account, error) {
 		return nil, fail(err, "%s", hint)
 	}
 	return a, nil
+}
+
+// lock keeps other relays from settling until unlock is called. It is a file, which one that
+// crashed leaves behind: an old one does not count.
+func (a *account) lock() (unlock func(), err error) {
+	path := a.path + ".lock"
+	for began := time.Now(); ; <-time.After(10 * time.Millisecond) {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err == nil {
+			return func() { _ = os.Remove(path) }, f.Close()
+		}
+		if st, gone := os.Stat(path); gone == nil && time.Since(st.ModTime()).Abs() > accountStale {
+			_ = os.Remove(path)
+		}
+		if time.Since(began) > accountPatience {
+			return nil, err
+		}
+	}
 }
 
 var errAccount = errors.New("is damaged: it holds no month and bytes")
@@ -95,6 +121,11 @@ func (a *account) write(m relay.Month) error {
 // settle writes what was sent by us and by others who count here, and returns what of that
 // others sent since the last time.
 func (a *account) settle(ours relay.Month) (others uint64, err error) {
+	unlock, err := a.lock()
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
 	there, err := a.read()
 	if err != nil && !errors.Is(err, errAccount) {
 		return 0, err

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,6 +66,39 @@ func TestAccount(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(a.path), "*"))
 	if err != nil || len(left) != 1 {
 		t.Errorf("left behind: %q, %v", left, err)
+	}
+}
+
+// TestAccountAtOnce: relays that settle in the same moment, as those do that were started in
+// one, lose nothing; and one that crashed while it did so stops nobody.
+func TestAccountAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	lock := path + ".lock"
+	if err := os.WriteFile(lock, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-2 * accountStale)
+	if err := os.Chtimes(lock, old, old); err != nil {
+		t.Fatal(err)
+	}
+	const times, bytes = 20, 100
+	accounts := [2]*account{{path: path}, {path: path}}
+	ours := [2]relay.Month{month(2026, 11, 0), month(2026, 11, 0)}
+	for range times {
+		var both sync.WaitGroup
+		for i, a := range accounts {
+			both.Go(func() {
+				ours[i].Sent += bytes
+				others, err := a.settle(ours[i])
+				if ours[i].Sent += others; err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+	}
+	if there, err := accounts[0].read(); err != nil || there != month(2026, 11, 2*times*bytes) {
+		t.Errorf("%+v, %v; %d were sent", there, err, 2*times*bytes)
 	}
 }
 
