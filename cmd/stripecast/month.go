@@ -185,6 +185,13 @@ func (c *console) keepAccount(ctx context.Context, a *account, h *host.Host, mos
 	return func() { <-done }
 }
 
+// tellAhead warns of a month that has not begun: the clock was wrong when it was counted, or is now.
+func (c *console) tellAhead(a *account, now time.Time) {
+	if a.last.Began.After(now) {
+		c.say("warning: %s counts %s, which has not begun: if the clock is right, remove the file, else all counts as of that month until it ends", a.path, a.last.Began.Format(monthForm))
+	}
+}
+
 // tellMonth says why nobody is fed, or that they are again.
 func (c *console) tellMonth(st relay.Status, most int64) {
 	if st.Spent {

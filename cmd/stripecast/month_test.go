@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -111,6 +112,24 @@ func TestAccountIsDamaged(t *testing.T) {
 		}
 		if m, err := a.read(); !errors.Is(err, errAccount) {
 			t.Errorf("%q is read as %+v, %v", text, m, err)
+		}
+	}
+}
+
+// TestMonthAhead: a month that a wrong clock has counted is told of, with the file to remove.
+func TestMonthAhead(t *testing.T) {
+	for _, c := range []struct {
+		now  time.Time
+		says string
+	}{
+		{time.Date(2026, 10, 31, 23, 59, 59, 0, time.UTC), "warning: file counts 2026-11, which has not begun"},
+		{time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), ""},
+		{time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), ""},
+	} {
+		var said bytes.Buffer
+		(&console{err: &said}).tellAhead(&account{path: "file", last: month(2026, 11, 5)}, c.now)
+		if !strings.HasPrefix(said.String(), c.says) || (c.says == "") != (said.Len() == 0) {
+			t.Errorf("at %v: %q", c.now, &said)
 		}
 	}
 }

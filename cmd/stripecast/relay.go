@@ -69,6 +69,7 @@ func runRelay(cmd *cobra.Command, c *console, f *relayFlags, args []string) erro
 		if month, err = openAccount(); err != nil {
 			return err
 		}
+		c.tellAhead(month, time.Now())
 		cfg.Month = month.last
 	}
 	hup := c.hangups()
