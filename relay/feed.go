@@ -105,6 +105,9 @@ func (s *stream) sendPast(now time.Time, stripe int, f *feed, meter *Bucket, out
 		if has {
 			shard := b.shards[stripe]
 			size := len(shard.Encoded())
+			if wait := s.cap.Wait(now, 0); wait > 0 {
+				return wait // what is live goes before
+			}
 			wait := max(meter.Wait(now, size), s.cap.Wait(now, onWire(size)))
 			if wait > resumeDebt || f.fresh && wait > 0 {
 				return wait

@@ -49,7 +49,7 @@ func newRelay(c *console) *cobra.Command {
 	flags.StringSliceVar(&f.deny, "deny", nil, "carry no streams with these `ID`s, several with commas, whatever --allow says")
 	flags.StringVar(&f.download, "download", "0", "`RATE` it may be sent; with room for a whole stream it takes that, to mend its own stripes")
 	flags.StringVar(&f.streamUpload, "stream-upload", "0", "`RATE` that one stream may have of --upload, in bits a second, as in 5M; 0 is all")
-	flags.StringVar(&f.monthly, "monthly", "0", "`BYTES` to send in a calendar month (UTC) and no more, as in 500G, counted over restarts: then it feeds nobody until the next; 0 is any number")
+	flags.StringVar(&f.monthly, "monthly", "0", "`BYTES` to send in a calendar month (UTC), as in 500G, counted over restarts: then it feeds nobody until the next; 0 is any number")
 	f.node.flags(flags, ":7070", "20M", "127.0.0.1:0")
 	f.buffer.recordFlag(flags, "what it carries, and unless --download says how much all of it,")
 	return cmd
