@@ -39,6 +39,7 @@ const (
 type demoFlags struct {
 	relays, viewers int
 	layout, http    string
+	player          string
 	duration, kill  time.Duration
 	drill           bool
 }
@@ -66,6 +67,7 @@ func newDemo(c *console) *cobra.Command {
 	flags.DurationVar(&f.kill, "kill-every", 10*time.Second, "kill a relay this often; 0: never")
 	flags.BoolVar(&f.drill, "drill", false, "kill several relays at one instant, three times, and report")
 	flags.StringVar(&f.http, "http", httpd.DefaultAddr, "`HOST:PORT` of the page and the stream")
+	flags.StringVar(&f.player, "player", "", "start this `COMMAND` with the first viewer's stream, and end with it")
 	return cmd
 }
 
@@ -84,9 +86,15 @@ func runDemo(cmd *cobra.Command, c *console, f *demoFlags) error {
 	if f.drill && (f.kill < minDrillEvery || f.relays == 0) {
 		return fail(errors.New("there is nothing to rehearse"), "give --drill with --kill-every of %v or more and at least 1 relay", minDrillEvery)
 	}
-	ctx := cmd.Context()
+	var player []string
+	if f.player != "" {
+		if player, err = findPlayer(f.player); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
 	if f.duration > 0 {
-		var cancel func()
 		ctx, cancel = context.WithTimeout(ctx, f.duration)
 		defer cancel()
 	}
@@ -100,6 +108,15 @@ func runDemo(cmd *cobra.Command, c *console, f *demoFlags) error {
 			return fail(errors.New("the time was over before all had joined"), "try a longer --duration")
 		}
 		return err
+	}
+	if len(player) > 0 {
+		watched := make(chan struct{})
+		defer func() { cancel(); <-watched }()
+		go func() {
+			defer close(watched)
+			runPlayer(ctx, d.console, append(player, d.web.urls[1]))
+			cancel()
+		}()
 	}
 	if f.drill {
 		if err := d.rehearse(ctx); err != nil {

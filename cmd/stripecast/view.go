@@ -115,11 +115,8 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 	}
 	var player []string
 	if f.player != "" {
-		if player, err = playerCommand(f.player); err != nil {
+		if player, err = findPlayer(f.player); err != nil {
 			return err
-		}
-		if _, err := exec.LookPath(player[0]); err != nil {
-			return fail(err, "install %s, name another player, or open the URL in any player", player[0])
 		}
 	}
 	if from != nil && strings.HasPrefix(f.out, sink.UDPScheme) {
@@ -161,6 +158,18 @@ func checkDelay(delay time.Duration) error {
 		return fail(err, "give --delay from %v to %v", playout.MinDelay, playout.MaxDelay)
 	}
 	return nil
+}
+
+// findPlayer is a --player in words, the first of which is a program here.
+func findPlayer(player string) ([]string, error) {
+	command, err := playerCommand(player)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := exec.LookPath(command[0]); err != nil {
+		return nil, fail(err, "install %s, name another player, or open the URL in any player", command[0])
+	}
+	return command, nil
 }
 
 // playerCommand is a --player in words, of which there is at least one.

@@ -374,3 +374,14 @@ func TestDemo(t *testing.T) {
 		t.Errorf("played %s, skipped %s, killed %s", m[1], m[2], m[3])
 	}
 }
+
+// TestDemoPlays: one command and there is a picture; the demo ends with its player.
+func TestDemoPlays(t *testing.T) {
+	t.Parallel()
+	need(t, "ffprobe")
+	demo := stripecast(t, homeAt(t.TempDir()), "demo", "demo", "--relays", "2", "--viewers", "1", "--kill-every", "0", "--http", "127.0.0.1:0",
+		"--player", "ffprobe -v error -show_entries stream=codec_name")
+	demo.says(t, `codec_name=h264`, patience)
+	demo.mustEnd(t, patience)
+	demo.prints(t, `^played \d+  skipped 0  `, 0)
+}
