@@ -258,7 +258,6 @@ func checkRanges(t *testing.T, viewer *node, input []byte) {
 // TestPlayersSeek: mpv and ffmpeg know how long a recording is, begin in its middle, and
 // decode what they get, by time and by bytes.
 func TestPlayersSeek(t *testing.T) {
-	t.Parallel()
 	need(t, "ffmpeg", "ffprobe", "mpv")
 	const length = 30 * time.Second
 	source, link := startSource(t, options{stdin: startEncoder(t, hd(t, length))}, "--upload", "40M")

@@ -356,7 +356,6 @@ func TestPools(t *testing.T) {
 
 // TestDemo is the first thing that anybody runs.
 func TestDemo(t *testing.T) {
-	t.Parallel()
 	home := t.TempDir()
 	demo := stripecast(t, homeAt(home), "demo", "demo", "--duration", "12s", "--kill-every", "4s", "--http", "127.0.0.1:0")
 	url := demo.says(t, `(http://127\.0\.0\.1:\d+/)stream in any player`, patience)[1]
