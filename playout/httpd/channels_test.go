@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stripecast/stripecast/stripe"
 )
@@ -39,6 +40,7 @@ func TestXSPF(t *testing.T) {
 	s := serve(t, func(c *Config) {
 		c.Stream, c.Name = b, "<a> & \"b\"\x01"
 		c.Thumbnail = func() string { return "https://example.org/?a&b" }
+		c.StartTimeout = 10 * time.Millisecond // nothing comes here
 	})
 	resp, body := ask(t, "GET", s.URL()+"live.xspf", "")
 	var list struct {
