@@ -258,6 +258,9 @@ func checkRanges(t *testing.T, viewer *node, input []byte) {
 // TestPlayersSeek: mpv and ffmpeg know how long a recording is, begin in its middle, and
 // decode what they get, by time and by bytes.
 func TestPlayersSeek(t *testing.T) {
+	if full(0, 1) == 0 {
+		t.Skip("takes most of a minute, and TestHalfHour has players seek too: STRIPECAST_FULL=1 go test ./test/e2e -v -run TestPlayersSeek")
+	}
 	need(t, "ffmpeg", "ffprobe", "mpv")
 	const length = 30 * time.Second
 	source, link := startSource(t, options{stdin: startEncoder(t, hd(t, length))}, "--upload", "40M")
