@@ -101,7 +101,7 @@ func (f *Forest) reconsiderHomes(now time.Time) {
 	// Nothing is given up for a relay more or less: only when there would be
 	// enough even without a quarter of the pool.
 	most := f.homesWanted(max(1, relays*3/4))
-	if idle := f.idleHome(now, per); have > most && idle != nil && !f.young(now) {
+	if idle := f.idleHome(per); have > most && idle != nil && !f.young(now) {
 		f.giveUpHome(now, idle)
 		return
 	}
@@ -189,9 +189,9 @@ func (f *Forest) young(now time.Time) bool { return now.Sub(f.born) < youth }
 
 // idleHome is a home stripe of ours without children that two others have, with
 // slots enough free, or nil.
-func (f *Forest) idleHome(now time.Time, per []Cover) *branch {
+func (f *Forest) idleHome(per []Cover) *branch {
 	for _, b := range f.branches {
-		if c := per[b.stripe]; b.home && !f.keeps(now, b) && len(b.children) == 0 && c.Relays >= 2 && !c.less(spareHome).scant() {
+		if c := per[b.stripe]; b.home && !f.soleRoot(b) && len(b.children) == 0 && c.Relays >= 2 && !c.less(spareHome).scant() {
 			return b
 		}
 	}
@@ -228,7 +228,7 @@ func (f *Forest) takeNeeded(now time.Time, have int) int {
 	swapped := 0
 	small := f.short && f.relays*f.most() < 2*len(f.branches) // too few to go round
 	if have >= f.most() && !small {
-		idle := f.idleHome(now, f.cover)
+		idle := f.idleHome(f.cover)
 		if idle == nil {
 			return 0
 		}
