@@ -136,19 +136,24 @@ func nextEpoch(path string) (uint32, error) {
 	if next > 1<<32-1 {
 		return 0, fail(errors.New("this key has used all its epochs"), "make a new key")
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return 0, fail(err, "%s", hint)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = fmt.Fprintln(tmp, next)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return 0, fail(err, "%s", hint)
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
+	if err := replaceFile(path, fmt.Sprintln(next)); err != nil {
 		return 0, fail(err, "%s", hint)
 	}
 	return uint32(next), nil
+}
+
+// replaceFile writes a file such that there is a whole one at any time, the old or the new.
+func replaceFile(path, text string) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(text)
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
 }
 
 // nodeKey derives the source's node key from its stream key, so that the root of

@@ -104,18 +104,9 @@ func (a *account) read() (m relay.Month, err error) {
 	return m, nil
 }
 
-// write replaces the file, so that there is a whole one at any time.
+// write replaces the file.
 func (a *account) write(m relay.Month) error {
-	tmp, err := os.CreateTemp(filepath.Dir(a.path), filepath.Base(a.path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = fmt.Fprintf(tmp, "%s %d\n", m.Began.UTC().Format(monthForm), m.Sent)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), a.path)
+	return replaceFile(a.path, fmt.Sprintf("%s %d\n", m.Began.UTC().Format(monthForm), m.Sent))
 }
 
 // settle writes what was sent by us and by others who count here, and returns what of that
