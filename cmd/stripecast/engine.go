@@ -235,13 +235,9 @@ func (e *engine) start(o *opening) error {
 		h.Leave()
 		return err
 	}
-	o.name = cmp.Or(o.link.Name, o.link.ID.Short())
-	for _, s := range h.Status().Streams {
-		if s.Info.Stream == o.link.ID {
-			o.name, o.media, o.logo = cmp.Or(s.Info.Name, o.name), s.Info.Media, s.Info.Thumbnail
-			o.private = s.Info.Private()
-		}
-	}
+	info := infoOf(h)
+	o.name = cmp.Or(info.Name, o.link.Name, o.link.ID.Short())
+	o.media, o.logo, o.private = info.Media, info.Thumbnail, info.Private()
 	o.host, o.live = h, httpd.NewBroadcaster()
 	o.plays = view.New(e.flags.delay, &broadcast{to: o.live})
 	o.plays.Unlock(view.NewKeyring(o.link.Key), func(err error) { e.say("warning: %s: %v", o.name, err) })
