@@ -86,11 +86,9 @@ func runDemo(cmd *cobra.Command, c *console, f *demoFlags) error {
 	if f.drill && (f.kill < minDrillEvery || f.relays == 0) {
 		return fail(errors.New("there is nothing to rehearse"), "give --drill with --kill-every of %v or more and at least 1 relay", minDrillEvery)
 	}
-	var player []string
-	if f.player != "" {
-		if player, err = findPlayer(f.player); err != nil {
-			return err
-		}
+	player, err := findPlayer(f.player)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
@@ -109,15 +107,8 @@ func runDemo(cmd *cobra.Command, c *console, f *demoFlags) error {
 		}
 		return err
 	}
-	if len(player) > 0 {
-		watched := make(chan struct{})
-		defer func() { cancel(); <-watched }()
-		go func() {
-			defer close(watched)
-			runPlayer(ctx, d.console, append(player, d.web.urls[1]))
-			cancel()
-		}()
-	}
+	watched := startPlayer(ctx, cancel, d.console, player, d.web.urls[1])
+	defer func() { cancel(); <-watched }()
 	if f.drill {
 		if err := d.rehearse(ctx); err != nil {
 			return err

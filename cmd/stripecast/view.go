@@ -113,11 +113,9 @@ func runView(cmd *cobra.Command, c *console, f *viewFlags, arg string) error {
 	if f.noShare {
 		upload, f.auto = 0, false
 	}
-	var player []string
-	if f.player != "" {
-		if player, err = findPlayer(f.player); err != nil {
-			return err
-		}
+	player, err := findPlayer(f.player)
+	if err != nil {
+		return err
 	}
 	if from != nil && strings.HasPrefix(f.out, sink.UDPScheme) {
 		return fail(errors.New("datagrams go at the pace of what is live, and the past has none"), "leave out --from, or give -o a file or -")
@@ -160,8 +158,11 @@ func checkDelay(delay time.Duration) error {
 	return nil
 }
 
-// findPlayer is a --player in words, the first of which is a program here.
+// findPlayer is a --player in words, the first of which is a program here; of none, none.
 func findPlayer(player string) ([]string, error) {
+	if player == "" {
+		return nil, nil
+	}
 	command, err := playerCommand(player)
 	if err != nil {
 		return nil, err
@@ -238,14 +239,7 @@ func (v *viewer) run(ctx context.Context, cancel func(), h *host.Host, f *viewFl
 		v.wrote = make(chan error, 1)
 		go func() { v.wrote <- v.write(ctx) }()
 	}
-	watched := make(chan struct{}) // closed when the player that we started has ended
-	go func() {
-		defer close(watched)
-		if len(command) > 0 {
-			runPlayer(ctx, v.console, append(command, url))
-			cancel()
-		}
-	}()
+	watched := startPlayer(ctx, cancel, v.console, command, url)
 	over, err := v.await(ctx, cancel, played)
 	if over || err == nil && player.Stats().Ended {
 		v.say("the stream has ended")
@@ -443,6 +437,20 @@ func (v *viewer) markGap(next []byte) []byte {
 		return nil
 	}
 	return ts.MarkGap(next)
+}
+
+// startPlayer has a player open url, if there is one, and calls cancel when it has ended.
+// What it returns is closed then.
+func startPlayer(ctx context.Context, cancel func(), c *console, command []string, url string) (watched <-chan struct{}) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if len(command) > 0 {
+			runPlayer(ctx, c, append(command, url))
+			cancel()
+		}
+	}()
+	return ended
 }
 
 // runPlayer runs a player until it ends, or is told to because ctx ended. It may
