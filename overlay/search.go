@@ -62,38 +62,28 @@ func (s *search) find(id membership.NodeID) *request {
 	return nil
 }
 
-// open is how many requests have no answer yet.
-func (s *search) open() int {
+func (s *search) count(fits func(*request) bool) int {
 	n := 0
-	for _, r := range s.asked {
-		if !r.answered {
+	for i := range s.asked {
+		if fits(&s.asked[i]) {
 			n++
 		}
 	}
 	return n
 }
+
+// open is how many requests have no answer yet.
+func (s *search) open() int { return s.count(func(r *request) bool { return !r.answered }) }
 
 // expected is how many of those still are likely to answer: one that says nothing
 // for so long, or cannot be reached, is most likely dead.
 func (s *search) expected(now time.Time) int {
-	n := 0
-	for _, r := range s.asked {
-		if !r.answered && now.Before(r.until) {
-			n++
-		}
-	}
-	return n
+	return s.count(func(r *request) bool { return !r.answered && now.Before(r.until) })
 }
 
 // dead is how many most likely are: they had time to answer, or to be connected.
 func (s *search) dead(now time.Time) int {
-	n := 0
-	for _, r := range s.asked {
-		if !r.answered && !r.until.IsZero() && !now.Before(r.until) {
-			n++
-		}
-	}
-	return n
+	return s.count(func(r *request) bool { return !r.answered && !r.until.IsZero() && !now.Before(r.until) })
 }
 
 func (s *search) waitsFor(id membership.NodeID) bool {
