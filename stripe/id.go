@@ -30,18 +30,29 @@ func IDOf(key ed25519.PrivateKey) ID {
 
 // ParseID reads what ID.String wrote, in either case. It refuses weak keys.
 func ParseID(s string) (ID, error) {
-	b, err := idText.DecodeString(strings.ToLower(s))
-	if err != nil || len(b) != len(ID{}) {
+	b, ok, exact := decodeText(s)
+	if !ok {
 		return ID{}, fmt.Errorf("%q is not a stream ID: want 52 letters a-z and digits 2-7", beginning(s))
 	}
-	id := ID(b)
-	if id.String() != strings.ToLower(s) { // the decoder skips line ends and spare bits
+	if !exact {
 		return ID{}, fmt.Errorf("%q is not how a stream ID is written", beginning(s))
 	}
-	if err := CheckKey(id); err != nil {
+	if err := CheckKey(b); err != nil {
 		return ID{}, err
 	}
-	return id, nil
+	return b, nil
+}
+
+// decodeText reads 32 bytes in base32, in either case, if it can (ok). They are written so
+// (exact) only without the line ends and spare bits that the decoder skips.
+func decodeText(s string) (b [32]byte, ok, exact bool) {
+	s = strings.ToLower(s)
+	raw, err := idText.DecodeString(s)
+	if err != nil || len(raw) != len(b) {
+		return b, false, false
+	}
+	b = [32]byte(raw)
+	return b, true, idText.EncodeToString(raw) == s
 }
 
 // CheckKey returns ErrWeakKey unless key is the canonical encoding of a point

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"strings"
 
 	"github.com/stripecast/stripecast/stripe/wire"
 )
@@ -36,15 +35,11 @@ var ErrLinkKey = errors.New("the link's key is not 52 letters a-z and digits 2-7
 
 // ParseLinkKey reads what Text wrote, in either case.
 func ParseLinkKey(s string) (LinkKey, error) {
-	b, err := idText.DecodeString(strings.ToLower(s))
-	if err != nil || len(b) != len(LinkKey{}) {
-		return LinkKey{}, ErrLinkKey
+	b, _, exact := decodeText(s)
+	if k := LinkKey(b); exact && !k.IsZero() {
+		return k, nil
 	}
-	k := LinkKey(b)
-	if k.IsZero() || k.Text() != strings.ToLower(s) { // the decoder skips line ends and spare bits
-		return LinkKey{}, ErrLinkKey
-	}
-	return k, nil
+	return LinkKey{}, ErrLinkKey
 }
 
 // Text is the key in base32, for links.
