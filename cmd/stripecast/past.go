@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"sync/atomic"
 	"time"
 
 	"github.com/stripecast/stripecast/playout/httpd"
@@ -38,6 +39,7 @@ type held struct {
 	h    *host.Host
 	id   stripe.ID
 	keys *view.Keyring
+	info atomic.Pointer[stripe.Info] // of the epoch of which a block was last decrypted
 }
 
 // Extent implements rewind.Past.
@@ -66,11 +68,16 @@ func (p *held) Block(ctx context.Context, number uint64) (stripe.Header, []byte,
 // decrypt is a block as the source had it. One that no key decrypts is as good as absent;
 // where the key is wrong, so are all, and nothing is read.
 func (p *held) decrypt(h *stripe.Header, sent []byte) ([]byte, error) {
-	e, ok := p.h.Extent(p.id)
-	if !ok || e.Info.Epoch != h.Epoch {
-		return nil, host.ErrAbsent // a later run began meanwhile
+	info := p.info.Load()
+	if info == nil || info.Epoch != h.Epoch {
+		e, ok := p.h.Extent(p.id)
+		if !ok || e.Info.Epoch != h.Epoch {
+			return nil, host.ErrAbsent // a later run began meanwhile
+		}
+		info = &e.Info // its lock is the same throughout the epoch
+		p.info.Store(info)
 	}
-	data, err := p.keys.Decrypt(e.Info, h, sent)
+	data, err := p.keys.Decrypt(*info, h, sent)
 	if errors.Is(err, stripe.ErrCipher) {
 		err = host.ErrAbsent
 	}
@@ -124,7 +131,7 @@ func formatOf(m stripe.Media) rewind.Format {
 }
 
 func newPast(h *host.Host, id stripe.ID, keys *view.Keyring, live *httpd.Broadcaster) *rewind.Stream {
-	return rewind.New(rewind.Config{Past: &held{h, id, keys}, Live: live, Settle: newsTime, Format: formatOf})
+	return rewind.New(rewind.Config{Past: &held{h: h, id: id, keys: keys}, Live: live, Settle: newsTime, Format: formatOf})
 }
 
 // parseFrom reads --from; without it, it is nil.
